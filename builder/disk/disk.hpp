@@ -1,0 +1,141 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "firstboot/bundle/handle.hpp"
+
+namespace makina {
+
+/// An image file read as base bytes plus changed blocks: what is written is kept in memory in blocks of 4 KiB, the file
+/// underneath is never touched. A base of a gigabyte and a node's few hundred files meet here.
+class PatchedImage {
+  public:
+    static constexpr std::uint64_t block_size = 4096;
+
+    /// Opens a regular file for reading. Throws Error if it cannot be opened.
+    explicit PatchedImage(const std::filesystem::path& base);
+
+    [[nodiscard]] std::uint64_t size() const { return size_; }  ///< bytes
+    [[nodiscard]] const std::filesystem::path& base() const { return path_; }
+    [[nodiscard]] int descriptor() const { return file_.get(); }
+    /// Reads exactly `count` bytes at `offset`; bytes behind the end are zero.
+    void read(std::uint64_t offset, char* data, std::size_t count) const;
+    /// Writes; the range must lie inside size().
+    void write(std::uint64_t offset, const char* data, std::size_t count);
+    /// Offset (a multiple of block_size) -> block_size bytes, in ascending order.
+    [[nodiscard]] const std::map<std::uint64_t, std::string>& changed() const { return blocks_; }
+
+  private:
+    std::filesystem::path path_;
+    Descriptor file_;
+    std::uint64_t size_ = 0;
+    std::map<std::uint64_t, std::string> blocks_;
+};
+
+/// One entry of a partition table. Offsets and sizes in bytes.
+struct Partition {
+    int number = 0;            ///< counts from 1
+    std::uint64_t offset = 0;
+    std::uint64_t size = 0;
+    std::uint8_t type = 0;     ///< MBR type: 0x0c FAT32 LBA, 0x83 Linux
+};
+
+struct PartitionTable {
+    std::uint32_t disk_id = 0;  ///< MBR disk signature; PARTUUID is "<disk id as 8 hex digits>-<number as 2>"
+    std::vector<Partition> partitions;
+    [[nodiscard]] const Partition* find(int number) const;
+};
+
+/// Reads the MBR of an image file. Throws Error if there is none, or if a partition reaches behind the end of the file.
+[[nodiscard]] PartitionTable read_partition_table(const std::filesystem::path& image);
+/// Writes an MBR into an image file that is already as large as it will be.
+void write_partition_table(const std::filesystem::path& image, const PartitionTable& table);
+/// "<disk id>-<number>" as Linux spells it, as in root=PARTUUID=1234abcd-02.
+[[nodiscard]] std::string partuuid(const PartitionTable& table, int number);
+
+/// What stat(2) would say of a file in a file system image.
+struct Stat {
+    std::uint32_t mode = 0;  ///< type and permissions, as in st_mode
+    std::uint32_t uid = 0, gid = 0;
+    std::uint64_t size = 0;
+    std::int64_t mtime = 0;
+    std::uint64_t inode = 0;
+};
+
+/// What to write into an ext4 file system.
+struct Ext4Entry {
+    std::string path;           ///< absolute
+    std::uint32_t mode = 0;     ///< type (S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO) and permissions
+    std::uint32_t uid = 0, gid = 0;
+    std::int64_t mtime = 0;     ///< seconds since 1970; also used for atime, ctime and crtime
+    std::string_view content;   ///< bytes of a regular file, target of a symlink
+    std::uint32_t device_major = 0, device_minor = 0;
+    std::map<std::string, std::string> xattrs;  ///< "security.capability" -> value
+};
+
+/// An ext4 file system inside an image, read and written in place by libext2fs: no mount, no root, no loop device.
+/// Throws Error on a file system whose journal needs recovery, that has errors, or that has features libext2fs does not know.
+class Ext4 {
+  public:
+    /// For reading and writing through a PatchedImage, which must outlive this.
+    Ext4(PatchedImage& image, const Partition& partition);
+    /// For reading and writing (or only reading) the file itself.
+    Ext4(const std::filesystem::path& image, std::uint64_t offset, bool writable);
+    Ext4(Ext4&&) noexcept;
+    ~Ext4();
+
+    [[nodiscard]] std::optional<Stat> stat(const std::string& path) const;  ///< of the path itself, links not followed at the end
+    /// The whole content of a regular file; symlinks are followed inside the image. Throws Error if there is none.
+    [[nodiscard]] std::string read_file(const std::string& path) const;
+    [[nodiscard]] std::optional<std::string> read_link(const std::string& path) const;
+    /// As read_file in pieces, for files that do not fit in memory.
+    void read_file(const std::string& path, const std::function<void(const char* data, std::size_t size)>& sink) const;
+    [[nodiscard]] std::vector<std::string> list(const std::string& folder) const;  ///< names, sorted; empty if no such folder
+    [[nodiscard]] std::map<std::string, std::string> xattrs(const std::string& path) const;
+    /// Calls `visit` for everything below `folder`, depth first in name order.
+    void walk(const std::string& folder, const std::function<void(const std::string& path, const Stat&)>& visit) const;
+    [[nodiscard]] std::string label() const;
+    [[nodiscard]] std::uint64_t free_bytes() const;
+
+    /// Creates or replaces; missing parent folders are made as root 0755. A folder that is there already keeps its
+    /// content and takes the new owner and mode. Throws Error if the file system is full.
+    void write(const Ext4Entry& entry);
+    /// A second name for an existing regular file.
+    void hard_link(const std::string& existing, const std::string& path);
+    /// Removes a file, link or whole folder; nothing there is no error.
+    void remove(const std::string& path);
+    /// Writes the superblock and bitmaps back. Must be called after writing; the destructor does not.
+    void close();
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+/// A FAT file system inside an image file, through mtools.
+class Fat {
+  public:
+    /// `image` must exist for as long as this is used. Throws Error if there is no FAT at `offset`.
+    Fat(std::filesystem::path image, std::uint64_t offset);
+
+    [[nodiscard]] bool exists(const std::string& path) const;       ///< path from the FAT's root, "cmdline.txt"
+    [[nodiscard]] std::string read_file(const std::string& path) const;
+    [[nodiscard]] std::vector<std::string> list() const;            ///< every file, recursive, sorted: "overlays/README"
+    /// Creates or replaces a file and the folders above it. `mtime` in seconds since 1970 is stored with the entry.
+    void write(const std::string& path, std::string_view content, std::int64_t mtime);
+    void remove(const std::string& path);
+
+  private:
+    std::filesystem::path image_;
+    std::uint64_t offset_ = 0;
+};
+
+}  // namespace makina
