@@ -18,12 +18,12 @@ enum class Layout { debian, rpios_bookworm, rpios_trixie, ubuntu_2404 };
 /// What the plan must know of the base that it builds on; read once by builder/base, a plain value.
 struct BaseFacts {
     Layout layout = Layout::debian;
-    std::string id;                                ///< names the base: content hash, for manifests
+    std::string id;  ///< names the base: content hash, for manifests
     Architecture architecture = Architecture::arm64;
-    std::string kernel;                            ///< "6.12.117+deb13-arm64"; empty if the base boots its own way
-    std::uint32_t disk_id = 0;                     ///< MBR disk signature of the base
-    std::int64_t built = 0;                        ///< newest change of anything in it, seconds since 1970
-    std::map<std::string, std::string> packages;   ///< installed Debian packages: name -> version
+    std::string kernel;                           ///< "6.12.117+deb13-arm64"; empty if the base boots its own way
+    std::uint32_t disk_id = 0;                    ///< MBR disk signature of the base
+    std::int64_t built = 0;                       ///< newest change of anything in it, seconds since 1970
+    std::map<std::string, std::string> packages;  ///< installed Debian packages: name -> version
     /// Text files of the base that plans edit, by absolute path; absent if the base does not have them:
     /// /etc/passwd /etc/group /etc/fstab /etc/cloud/cloud.cfg /boot/firmware/cmdline.txt /boot/firmware/config.txt
     std::map<std::string, std::string> files;
@@ -34,11 +34,11 @@ struct ImagePlan {
     Node node;
     std::string cluster;
     std::string base_id;
-    FileTree files;                              ///< written over the base, in path order
-    std::vector<std::string> removals;           ///< paths of the base that must not be in the image
-    std::vector<std::string> first_boot;         ///< Debian packages the node itself has to install
-    std::vector<std::string> warnings;           ///< for the person, one line each
-    std::int64_t built = 0;                      ///< time stamp of every file written, seconds since 1970
+    FileTree files;                       ///< written over the base, in path order
+    std::vector<std::string> removals;    ///< paths of the base that must not be in the image
+    std::vector<std::string> first_boot;  ///< Debian packages the node itself has to install
+    std::vector<std::string> warnings;    ///< for the person, one line each
+    std::int64_t built = 0;               ///< time stamp of every file written, seconds since 1970
 };
 
 /// The Debian packages that a node of this role runs, besides what every node has. `version` decides old tools.
