@@ -10,13 +10,13 @@ enum class FileKind { regular, directory, symlink };
 
 /// One file as it will be in an image. The one currency between the rooms: overlay files, units, package files.
 struct File {
-    std::string path;             ///< absolute on the node, normalised: "/etc/hostname"; below /boot/firmware/ = the FAT
+    std::string path;  ///< absolute on the node, normalised: "/etc/hostname"; below /boot/firmware/ = the FAT
     FileKind kind = FileKind::regular;
-    std::uint32_t mode = 0644;    ///< permission bits only, setuid and sticky included
-    std::string user = "root";    ///< names, resolved with the base's own /etc/passwd and /etc/group
+    std::uint32_t mode = 0644;  ///< permission bits only, setuid and sticky included
+    std::string user = "root";  ///< names, resolved with the base's own /etc/passwd and /etc/group
     std::string group = "root";
-    std::string content;          ///< a regular file's bytes, or a symlink's target
-    std::string origin;           ///< where it comes from, for people: "overlays/any/etc/hosts.in"
+    std::string content;  ///< a regular file's bytes, or a symlink's target
+    std::string origin;   ///< where it comes from, for people: "overlays/any/etc/hosts.in"
 };
 
 /// Files by path; a later `put` of the same path replaces the earlier one.

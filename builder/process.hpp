@@ -10,11 +10,11 @@ namespace makina {
 
 /// A process to start: an argument vector, never a shell string.
 struct Command {
-    std::vector<std::string> argv;                       ///< argv[0] is looked up in PATH
-    std::map<std::string, std::string> environment = {};  ///< set or replaced in the child
-    std::filesystem::path folder = {};                    ///< working directory; empty keeps ours
-    std::string input = {};                               ///< given to standard input; empty is /dev/null
-    std::function<void(const std::string&)> on_line = {}; ///< called with each line of standard error as it comes
+    std::vector<std::string> argv;                         ///< argv[0] is looked up in PATH
+    std::map<std::string, std::string> environment = {};   ///< set or replaced in the child
+    std::filesystem::path folder = {};                     ///< working directory; empty keeps ours
+    std::string input = {};                                ///< given to standard input; empty is /dev/null
+    std::function<void(const std::string&)> on_line = {};  ///< called with each line of standard error as it comes
 };
 
 struct Result {

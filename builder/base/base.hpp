@@ -11,12 +11,12 @@ namespace makina {
 
 /// What a base is asked for. Two equal requests give the same base until it is refreshed.
 struct BaseRequest {
-    Base base;                           ///< from the profile
+    Base base;  ///< from the profile
     Architecture architecture = Architecture::arm64;
-    std::vector<std::string> packages;   ///< Debian packages besides the essential ones; unused for vendor images
-    std::filesystem::path cache;         ///< folder that keeps bases between runs; made if missing
-    bool refresh = false;                ///< resolve again even if a base for this request is cached
-    bool offline = false;                ///< use no network: a cached base or an Error
+    std::vector<std::string> packages;  ///< Debian packages besides the essential ones; unused for vendor images
+    std::filesystem::path cache;        ///< folder that keeps bases between runs; made if missing
+    bool refresh = false;               ///< resolve again even if a base for this request is cached
+    bool offline = false;               ///< use no network: a cached base or an Error
     std::function<void(const std::string&)> say = [](const std::string&) {};  ///< one line of progress, for people
 };
 

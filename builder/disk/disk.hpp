@@ -42,10 +42,10 @@ class PatchedImage {
 
 /// One entry of a partition table. Offsets and sizes in bytes.
 struct Partition {
-    int number = 0;            ///< counts from 1
+    int number = 0;  ///< counts from 1
     std::uint64_t offset = 0;
     std::uint64_t size = 0;
-    std::uint8_t type = 0;     ///< MBR type: 0x0c FAT32 LBA, 0x83 Linux
+    std::uint8_t type = 0;  ///< MBR type: 0x0c FAT32 LBA, 0x83 Linux
 };
 
 struct PartitionTable {
@@ -72,17 +72,18 @@ struct Stat {
 
 /// What to write into an ext4 file system.
 struct Ext4Entry {
-    std::string path;           ///< absolute
-    std::uint32_t mode = 0;     ///< type (S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO) and permissions
+    std::string path;        ///< absolute
+    std::uint32_t mode = 0;  ///< type (S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO) and permissions
     std::uint32_t uid = 0, gid = 0;
-    std::int64_t mtime = 0;     ///< seconds since 1970; also used for atime, ctime and crtime
-    std::string_view content;   ///< bytes of a regular file, target of a symlink
+    std::int64_t mtime = 0;    ///< seconds since 1970; also used for atime, ctime and crtime
+    std::string_view content;  ///< bytes of a regular file, target of a symlink
     std::uint32_t device_major = 0, device_minor = 0;
     std::map<std::string, std::string> xattrs;  ///< "security.capability" -> value
 };
 
 /// An ext4 file system inside an image, read and written in place by libext2fs: no mount, no root, no loop device.
-/// Throws Error on a file system whose journal needs recovery, that has errors, or that has features libext2fs does not know.
+/// Throws Error on a file system whose journal needs recovery, that has errors, or that has features libext2fs does not
+/// know.
 class Ext4 {
   public:
     /// For reading and writing through a PatchedImage, which must outlive this.
@@ -92,13 +93,15 @@ class Ext4 {
     Ext4(Ext4&&) noexcept;
     ~Ext4();
 
-    [[nodiscard]] std::optional<Stat> stat(const std::string& path) const;  ///< of the path itself, links not followed at the end
+    [[nodiscard]] std::optional<Stat> stat(
+        const std::string& path) const;  ///< of the path itself, links not followed at the end
     /// The whole content of a regular file; symlinks are followed inside the image. Throws Error if there is none.
     [[nodiscard]] std::string read_file(const std::string& path) const;
     [[nodiscard]] std::optional<std::string> read_link(const std::string& path) const;
     /// As read_file in pieces, for files that do not fit in memory.
     void read_file(const std::string& path, const std::function<void(const char* data, std::size_t size)>& sink) const;
-    [[nodiscard]] std::vector<std::string> list(const std::string& folder) const;  ///< names, sorted; empty if no such folder
+    [[nodiscard]] std::vector<std::string> list(
+        const std::string& folder) const;  ///< names, sorted; empty if no such folder
     [[nodiscard]] std::map<std::string, std::string> xattrs(const std::string& path) const;
     /// Calls `visit` for everything below `folder`, depth first in name order.
     void walk(const std::string& folder, const std::function<void(const std::string& path, const Stat&)>& visit) const;
@@ -126,16 +129,32 @@ class Fat {
     /// `image` must exist for as long as this is used. Throws Error if there is no FAT at `offset`.
     Fat(std::filesystem::path image, std::uint64_t offset);
 
-    [[nodiscard]] bool exists(const std::string& path) const;       ///< path from the FAT's root, "cmdline.txt"
+    [[nodiscard]] bool exists(const std::string& path) const;  ///< path from the FAT's root, "cmdline.txt"
     [[nodiscard]] std::string read_file(const std::string& path) const;
-    [[nodiscard]] std::vector<std::string> list() const;            ///< every file, recursive, sorted: "overlays/README"
+    [[nodiscard]] std::vector<std::string> list() const;  ///< every file, recursive, sorted: "overlays/README"
     /// Creates or replaces a file and the folders above it. `mtime` in seconds since 1970 is stored with the entry.
     void write(const std::string& path, std::string_view content, std::int64_t mtime);
     void remove(const std::string& path);
 
   private:
+    [[nodiscard]] std::string drive() const;  ///< the image and offset as mtools' -i takes them
+    void make_folders(const std::string& path, std::int64_t mtime);
+
     std::filesystem::path image_;
     std::uint64_t offset_ = 0;
 };
+
+/// Hands `edit` a FAT that it may change, and puts what changed into the image's changed blocks.
+void edit_fat(PatchedImage& image, const Partition& partition, const std::function<void(Fat&)>& edit);
+
+/// A run of bytes in a file.
+struct Extent {
+    std::uint64_t offset = 0;
+    std::uint64_t size = 0;
+};
+
+/// Where a sparse file holds data between `offset` and `offset + size` (lseek SEEK_DATA/SEEK_HOLE); the rest is zero.
+/// One extent for the whole range where the file system cannot tell.
+[[nodiscard]] std::vector<Extent> data_extents(int file, std::uint64_t offset, std::uint64_t size);
 
 }  // namespace makina

@@ -21,10 +21,12 @@ struct Subnet {
     auto operator<=>(const Subnet&) const = default;
 
     [[nodiscard]] std::uint32_t mask() const { return prefix == 0 ? 0 : ~std::uint32_t{0} << (32 - prefix); }
-    [[nodiscard]] Address first() const { return {base.value & mask()}; }   ///< the network address
-    [[nodiscard]] Address last() const { return {base.value | ~mask()}; }   ///< the broadcast address
+    [[nodiscard]] Address first() const { return {base.value & mask()}; }  ///< the network address
+    [[nodiscard]] Address last() const { return {base.value | ~mask()}; }  ///< the broadcast address
     [[nodiscard]] bool contains(Address address) const { return (address.value & mask()) == first().value; }
-    [[nodiscard]] bool overlaps(const Subnet& other) const { return first() <= other.last() && other.first() <= last(); }
+    [[nodiscard]] bool overlaps(const Subnet& other) const {
+        return first() <= other.last() && other.first() <= last();
+    }
 };
 
 /// Strict dotted quad: four decimal numbers 0..255 without leading zeros, nothing else.

@@ -56,7 +56,7 @@ struct Network {
     std::vector<std::string> ntp;  ///< host names or addresses
     Subnet pods;
     Subnet services;
-    std::string domain;     ///< the cluster's DNS domain, "cluster.local"
+    std::string domain;  ///< the cluster's DNS domain, "cluster.local"
 };
 
 enum class Balancer {
@@ -79,9 +79,9 @@ enum class EtcdTopology { stacked, external };
 struct Etcd {
     EtcdTopology topology = EtcdTopology::stacked;
     std::uint32_t heartbeat_ms = 500;
-    std::uint32_t election_ms = 5000;       ///< at least 5 x heartbeat_ms, at most 50000
-    std::uint64_t quota_bytes = 2147483648; ///< --quota-backend-bytes
-    std::string compaction = "8h";          ///< --auto-compaction-retention, mode periodic
+    std::uint32_t election_ms = 5000;        ///< at least 5 x heartbeat_ms, at most 50000
+    std::uint64_t quota_bytes = 2147483648;  ///< --quota-backend-bytes
+    std::string compaction = "8h";           ///< --auto-compaction-retention, mode periodic
 };
 
 enum class BaseKind { packages, image };
@@ -89,12 +89,12 @@ enum class BaseKind { packages, image };
 /// What images start from.
 struct Base {
     BaseKind kind = BaseKind::packages;
-    std::string suite = "trixie";          ///< packages: the Debian release
-    std::string mirror;                    ///< packages: archive URL
-    std::string security_mirror;           ///< packages: security archive URL; empty for none
-    std::string source;                    ///< image: absolute path or http(s) URL
-    std::string sha256;                    ///< image: 64 lower-case hex digits; required for a URL
-    std::uint64_t free_bytes = 0;          ///< free space left in the root file system, in bytes
+    std::string suite = "trixie";  ///< packages: the Debian release
+    std::string mirror;            ///< packages: archive URL
+    std::string security_mirror;   ///< packages: security archive URL; empty for none
+    std::string source;            ///< image: absolute path or http(s) URL
+    std::string sha256;            ///< image: 64 lower-case hex digits; required for a URL
+    std::uint64_t free_bytes = 0;  ///< free space left in the root file system, in bytes
 };
 
 /// The person who may log in. Without keys nobody can: there is no password.
@@ -105,7 +105,7 @@ struct Admin {
 
 /// A file that the profile adds to the nodes of a role.
 struct ExtraFile {
-    std::string path;     ///< absolute, on the node
+    std::string path;  ///< absolute, on the node
     std::string content;
     std::uint32_t mode = 0644;
 };
@@ -140,14 +140,14 @@ struct Forward {
 };
 
 struct Gateway {
-    std::string uplink = "eth0";   ///< interface towards home
-    std::string inside = "eth1";   ///< interface towards the cluster
-    std::string uplink_mac;        ///< pins the name to a card; lower-case aa:bb:cc:dd:ee:ff or empty
+    std::string uplink = "eth0";  ///< interface towards home
+    std::string inside = "eth1";  ///< interface towards the cluster
+    std::string uplink_mac;       ///< pins the name to a card; lower-case aa:bb:cc:dd:ee:ff or empty
     std::string inside_mac;
-    bool dhcp = false;             ///< dnsmasq serves addresses on `inside`
+    bool dhcp = false;  ///< dnsmasq serves addresses on `inside`
     Address dhcp_first, dhcp_last;
-    bool dns = false;              ///< dnsmasq answers names on `inside`
-    std::vector<Forward> forwards; ///< what the profile opens from the uplink; nothing else comes in
+    bool dns = false;               ///< dnsmasq answers names on `inside`
+    std::vector<Forward> forwards;  ///< what the profile opens from the uplink; nothing else comes in
 };
 
 struct Node {
@@ -158,8 +158,8 @@ struct Node {
     Architecture architecture = Architecture::arm64;
     Hardware hardware = Hardware::rpi4;
     std::map<std::string, std::string> labels;
-    std::vector<std::string> taints;      ///< "key=value:Effect" or "key:Effect"
-    std::uint64_t spare_partition = 0;    ///< bytes left as an unformatted partition, 0 for none
+    std::vector<std::string> taints;    ///< "key=value:Effect" or "key:Effect"
+    std::uint64_t spare_partition = 0;  ///< bytes left as an unformatted partition, 0 for none
 };
 
 /// One cluster, checked: every value is in range and the whole is consistent (see check in read_profile).
@@ -211,6 +211,7 @@ struct ProfileReading {
 
 /// The candidate nearest to `word` by edit distance, if it is near enough to be what was meant (at most a third of
 /// the word's length, at least 1).
-[[nodiscard]] std::optional<std::string> did_you_mean(const std::string& word, const std::vector<std::string>& candidates);
+[[nodiscard]] std::optional<std::string> did_you_mean(const std::string& word,
+                                                      const std::vector<std::string>& candidates);
 
 }  // namespace makina
