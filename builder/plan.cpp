@@ -31,12 +31,10 @@ void drop_loose_links(FileTree& tree) {
 
 void add_extra_files(const Profile& profile, ImagePlan& plan) {
     for (const ExtraFile& extra : extras_of(profile, plan.node).files) {
-        File file;
-        file.path = extra.path;
-        file.mode = extra.mode;
-        file.content = extra.content;
-        file.origin = "the profile's files for " + to_string(plan.node.role);
-        plan.files.put(std::move(file));
+        plan.files.put(File{.path = extra.path,
+                            .mode = extra.mode,
+                            .content = extra.content,
+                            .origin = "the profile's files for " + to_string(plan.node.role)});
     }
 }
 

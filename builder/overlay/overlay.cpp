@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <iterator>
 #include <set>
 #include <sstream>
 
@@ -17,12 +18,11 @@ constexpr const char* modes_file = ".modes";
 
 std::string read_whole(const fs::path& file) {
     std::ifstream stream(file, std::ios::binary);
-    std::ostringstream content;
-    content << stream.rdbuf();
-    if (!stream || !content) {
+    std::string content{std::istreambuf_iterator<char>(stream), {}};
+    if (!stream.is_open() || stream.bad()) {
         throw_system("reading " + file.string());
     }
-    return content.str();
+    return content;
 }
 
 std::vector<fs::path> entries_of(const fs::path& folder) {

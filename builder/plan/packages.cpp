@@ -152,7 +152,7 @@ void add_warnings(const Profile& profile, const BaseFacts& base, ImagePlan& plan
     const Version& version = profile.kubernetes.version;
     const auto warn = [&](const std::string& text) { plan.warnings.push_back(node.name + ": " + text); };
     if (profile.admin.ssh_keys.empty()) {
-        warn("nobody can log in: the profile has no ssh key (admin: ssh-keys)");
+        warn("nobody can log in: the profile has no ssh key (admin: ssh_keys)");
     }
     if (runs_kubernetes(node.role)) {
         const Names absent = missing(base, kubernetes_packages());
