@@ -49,6 +49,7 @@ ImagePlan plan_image(const Profile& profile, const Node& node, const BaseFacts& 
     add_first_boot(profile, base, plan);
     Value::Group values = template_values(profile, node, base);
     values.emplace("first_boot", as_list(plan.first_boot));
+    values.emplace("first_boot_kubernetes", as_list(missing_kubernetes(base, node.role)));
     for (const std::string& folder : {std::string("any"), to_string(node.role)}) {
         read_overlay(overlays / folder, "overlays/" + folder, values, plan.files);
     }

@@ -92,7 +92,10 @@ Value::Group kubeadm_values(const Profile& profile, const Node& node) {
         (profile.etcd.topology == EtcdTopology::stacked && (!etcd_limits.cpu.empty() || !etcd_limits.memory.empty()));
     return {{"api", api},
             {"v1beta4", version >= Version{1, 31, 0}},
+            {"version", to_string(version)},
             {"kubernetes_version", "v" + to_string(version)},
+            {"repository", "https://pkgs.k8s.io/core:/stable:/v" + std::to_string(version.major) + "." +
+                               std::to_string(version.minor) + "/deb/"},
             {"patches", limits && version >= Version{1, 22, 0}},
             {"taints_given", schedulable || !node.taints.empty()},
             {"taints", taints_of(profile, node)},

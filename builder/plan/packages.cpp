@@ -1,5 +1,6 @@
 #include <algorithm>
-#include <array>
+#include <functional>
+#include <iterator>
 #include <set>
 
 #include "builder/plan/parts.hpp"
@@ -100,7 +101,54 @@ bool runs_kubernetes(Role role) {
     return role == Role::control_plane || role == Role::worker;
 }
 
+bool has_limits(const Limits& limits) {
+    return !limits.cpu.empty() || !limits.memory.empty();
+}
+
+using Warn = std::function<void(const std::string&)>;
+
+void warn_of_kubernetes(const Profile& profile, const BaseFacts& base, const Node& node, const Warn& warn) {
+    const Version& version = profile.kubernetes.version;
+    const Names absent = missing_kubernetes(base, node.role);
+    if (!absent.empty() && version < Version{1, 24, 0}) {
+        warn("the image lacks " + listed(absent) + ", and pkgs.k8s.io begins with 1.24: give a folder that has " +
+             to_string(version));
+    } else if (!absent.empty()) {
+        warn("the image lacks " + listed(absent) + " " + to_string(version) +
+             ": the node installs them at its first boot and needs the internet for it");
+    }
+    for (const auto& [key, value] : node.labels) {
+        if (is_restricted_label(key)) {
+            warn("kubelet may not give itself the label " + key + ": set it with kubectl label");
+        }
+    }
+    if (version >= Version{1, 36, 0} && containerd_major(base) < 2) {
+        warn("kubernetes " + to_string(version) + " wants containerd 2, the base has containerd 1");
+    }
+    const ControlPlane& control_plane = profile.control_plane;
+    if (node.role == Role::control_plane && version < Version{1, 22, 0} &&
+        (has_limits(control_plane.api_server) || has_limits(control_plane.etcd))) {
+        warn("kubeadm of kubernetes " + to_string(version) +
+             " knows no patches: the limits of kube-apiserver and etcd are left out");
+    }
+}
+
+void warn_of_names(const Gateway& gateway, const Warn& warn) {
+    const auto pinned = [&](const std::string& name, const std::string& mac, const std::string& own) {
+        if (pinned_name(name, mac, own) != name) {
+            warn(name + " is called " + own + " on the node, because a name of the kernel's cannot be pinned to " +
+                 mac);
+        }
+    };
+    pinned(gateway.uplink, gateway.uplink_mac, "uplink0");
+    pinned(gateway.inside, gateway.inside_mac, "inside0");
+}
+
 }  // namespace
+
+std::vector<std::string> missing_kubernetes(const BaseFacts& base, Role role) {
+    return runs_kubernetes(role) ? missing(base, kubernetes_packages()) : Names{};
+}
 
 std::vector<std::string> packages_for(const Profile& profile, Role role, Architecture architecture) {
     std::set<std::string> names(node_packages().begin(), node_packages().end());
@@ -141,65 +189,33 @@ void add_first_boot(const Profile& profile, const BaseFacts& base, ImagePlan& pl
             wanted.erase(name);
         }
     }
-    if (runs_kubernetes(plan.node.role)) {
-        wanted.insert(kubernetes_packages().begin(), kubernetes_packages().end());
-    }
+    const Names kubernetes = missing_kubernetes(base, plan.node.role);
+    wanted.insert(kubernetes.begin(), kubernetes.end());
     plan.first_boot = missing(base, {wanted.begin(), wanted.end()});
 }
 
 void add_warnings(const Profile& profile, const BaseFacts& base, ImagePlan& plan) {
     const Node& node = plan.node;
-    const Version& version = profile.kubernetes.version;
-    const auto warn = [&](const std::string& text) { plan.warnings.push_back(node.name + ": " + text); };
+    const Warn warn = [&](const std::string& text) { plan.warnings.push_back(node.name + ": " + text); };
     if (profile.admin.ssh_keys.empty()) {
         warn("nobody can log in: the profile has no ssh key (admin: ssh_keys)");
     }
     if (runs_kubernetes(node.role)) {
-        const Names absent = missing(base, kubernetes_packages());
-        if (!absent.empty()) {
-            warn("the image lacks " + listed(absent) + " " + to_string(version) +
-                 ": the node installs them at its first boot and needs the internet for it");
-        }
-        for (const auto& [key, value] : node.labels) {
-            if (is_restricted_label(key)) {
-                warn("kubelet may not give itself the label " + key + ": set it with kubectl label");
-            }
-        }
-        if (version >= Version{1, 36, 0} && containerd_major(base) < 2) {
-            warn("kubernetes " + to_string(version) + " wants containerd 2, the base has containerd 1");
-        }
+        warn_of_kubernetes(profile, base, node, warn);
     }
-    Names others = plan.first_boot;
-    others.erase(std::remove_if(others.begin(), others.end(),
-                                [](const std::string& name) {
-                                    const Names& known = kubernetes_packages();
-                                    return std::find(known.begin(), known.end(), name) != known.end();
-                                }),
-                 others.end());
+    Names others;
+    const Names absent = missing_kubernetes(base, node.role);
+    std::set_difference(plan.first_boot.begin(), plan.first_boot.end(), absent.begin(), absent.end(),
+                        std::back_inserter(others));
     if (!others.empty()) {
         warn("the base lacks " + listed(others) +
              ": the node installs them at its first boot and needs the internet for it");
     }
-    const Limits& api = profile.control_plane.api_server;
-    const Limits& etcd = profile.control_plane.etcd;
-    const bool limits = !(api.cpu + api.memory + etcd.cpu + etcd.memory).empty();
-    if (node.role == Role::control_plane && limits && version < Version{1, 22, 0}) {
-        warn("kubeadm of kubernetes " + to_string(version) +
-             " knows no patches: the limits of kube-apiserver and etcd are left out");
-    }
     if (node.hardware == Hardware::rpi5 && base.layout == Layout::debian) {
         warn("a Raspberry Pi 5 does not start with Debian's kernel: use a Raspberry Pi OS image as base");
     }
-    const Gateway& gateway = profile.gateway;
-    const auto pinned = [&](const std::string& name, const std::string& mac, const std::string& own) {
-        if (pinned_name(name, mac, own) != name) {
-            warn(name + " is called " + own + " on the node, because a name of the kernel's cannot be pinned to " +
-                 mac);
-        }
-    };
     if (node.role == Role::gateway) {
-        pinned(gateway.uplink, gateway.uplink_mac, "uplink0");
-        pinned(gateway.inside, gateway.inside_mac, "inside0");
+        warn_of_names(profile.gateway, warn);
     }
 }
 

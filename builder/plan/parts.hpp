@@ -32,6 +32,8 @@ namespace makina {
 [[nodiscard]] std::string pause_image(const Version& version);
 /// Major version of the installed containerd; 1 if the base has none yet, as Debian's is.
 [[nodiscard]] int containerd_major(const BaseFacts& base);
+/// The packages of Kubernetes that a node of this role needs and the base lacks.
+[[nodiscard]] std::vector<std::string> missing_kubernetes(const BaseFacts& base, Role role);
 /// True for labels that kubelet refuses to give to its own node (NodeRestriction).
 [[nodiscard]] bool is_restricted_label(const std::string& key);
 /// True if the image boots by files that the plan writes into the FAT: Debian's kernel on a Raspberry Pi.

@@ -70,8 +70,10 @@ Value::Group network_group(const Profile& profile, const Node& node) {
 Value::Group api_group(const Profile& profile) {
     const Endpoint& api = profile.api;
     const std::string address = to_string(api.address);
-    Value::List names = {address};
-    Value::List host_names;
+    // The name that /etc/hosts gives the endpoint; without it in the certificate it would be a trap.
+    const std::string own_name = "kubernetes-api";
+    Value::List names = {address, own_name};
+    Value::List host_names = {own_name};
     for (const std::string& name : api.names) {
         names.emplace_back(name);
         if (!parse_address(name)) {
@@ -128,7 +130,7 @@ Value::List sysctl_list(const Extras& extras) {
 // What Debian's raspi-firmware would write, so that its next kernel update changes nothing.
 std::string pi_cmdline(const BaseFacts& base, const std::string& extra) {
     return "console=tty0 console=ttyS1,115200 root=PARTUUID=" + hex8(base.disk_id) +
-           "-02 rw fsck.repair=yes net.ifnames=0 rootwait " + extra;
+           "-02 rw fsck.repair=yes net.ifnames=0 rootwait" + (extra.empty() ? "" : " " + extra);
 }
 
 }  // namespace
