@@ -9,6 +9,7 @@
 #include "firstboot/bundle/error.hpp"
 #include "tests/unit/clusters.hpp"
 #include "tests/unit/kubeadm_types.hpp"
+#include "tests/unit/plans.hpp"
 #include "tests/unit/scratch.hpp"
 
 namespace makina {
@@ -16,16 +17,9 @@ namespace {
 
 // The files of images as the programs see them that read them on the node.
 
-const std::filesystem::path overlays = std::filesystem::path(MAKINA_SOURCE) / "overlays";
-
-ImagePlan plan_of(const Profile& profile, const std::string& node) {
-    return plan_image(profile, *profile.find(node), clusters::debian(profile), overlays);
-}
-
-std::string content(const ImagePlan& plan, const std::string& path) {
-    const File* file = plan.files.find(path);
-    return file == nullptr ? "(no " + path + ")" : file->content;
-}
+using plans::content;
+using plans::overlays_folder;
+using plans::plan_of;
 
 std::vector<Profile> all_clusters() {
     std::vector<Profile> all = {clusters::pair(), clusters::external_etcd(), clusters::static_pods(),
@@ -94,7 +88,7 @@ TEST(Rendered, EveryNodeOfEveryProfileOfTheProjectHasAPlan) {
         for (const Node& node : reading.profile->nodes) {
             BaseFacts base = clusters::debian(*reading.profile);
             base.architecture = node.architecture;
-            const ImagePlan plan = plan_image(*reading.profile, node, base, overlays);
+            const ImagePlan plan = plan_image(*reading.profile, node, base, overlays_folder());
             EXPECT_EQ(content(plan, "/etc/hostname"), node.name + "\n");
             ++count;
         }
@@ -196,7 +190,7 @@ TEST(Rendered, Containerd2HasAConfigurationOfItsOwn) {
     BaseFacts base = clusters::debian(profile);
     base.packages["containerd"] = "1:2.1.9-1";
     const std::string config =
-        content(plan_image(profile, *profile.find("worker-1"), base, overlays), "/etc/containerd/config.toml");
+        content(plan_image(profile, *profile.find("worker-1"), base, overlays_folder()), "/etc/containerd/config.toml");
     EXPECT_NE(config.find("version = 3\n"), std::string::npos);
     EXPECT_NE(config.find("bin_dirs = [\"/opt/cni/bin\", \"/usr/lib/cni\"]\n"), std::string::npos);
     EXPECT_NE(
@@ -256,7 +250,7 @@ TEST(Rendered, EveryScriptIsAShellScript) {
     BaseFacts bare = clusters::debian(profile);
     bare.packages.clear();
     for (const Node& node : profile.nodes) {
-        const ImagePlan plan = plan_image(profile, node, bare, overlays);
+        const ImagePlan plan = plan_image(profile, node, bare, overlays_folder());
         for (const auto& [path, file] : plan.files.files()) {
             if (file.content.rfind("#!/bin/sh", 0) == 0) {
                 const Result result = run({{"sh", "-n", scratch.write("script", file.content).string()}});
@@ -292,7 +286,7 @@ void expect_fields(const YAML::Node& node, const kubeadm_types::Types& types, co
             const auto name = each.first.as<std::string>();
             const kubeadm_types::Struct& fields = types.at(type);
             ASSERT_TRUE(fields.count(name) == 1) << where << " has no field " << name;
-            expect_fields(each.second, types, fields.at(name), where + "." + name);
+            expect_fields(each.second, types, fields.at(name), std::string(where).append(".").append(name));
         }
     }
 }
