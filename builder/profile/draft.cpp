@@ -111,6 +111,12 @@ const std::vector<Tree>& Fields::items(const std::string& key) {
 
 void Fields::require(const std::string& key, const std::string& example) {
     if (find(key) != nullptr) return;
+    // A section that is itself missing or misspelt has been complained about, and so has a misspelt key.
+    if (tree_.kind == TreeKind::nothing && !draft_.sound(path_)) return;
+    const bool misspelt = std::ranges::any_of(tree_.entries, [&](const TreeEntry& entry) {
+        return std::ranges::find(known_, entry.key) == known_.end() && did_you_mean(entry.key, known_) == key;
+    });
+    if (misspelt) return draft_.doubt(path_of(key));
     const std::string here = path_.empty() ? "a profile" : path_;
     draft_.complain(path_of(key), here + " needs " + key + ", " + example);
 }

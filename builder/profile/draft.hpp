@@ -32,6 +32,9 @@ class Draft {
     void complain(const std::string& path, Position at, std::string text);
     void complain(const std::string& path, std::string text) { complain(path, where(path), std::move(text)); }
 
+    /// Remembers that the value is not to be relied on, without a complaint of its own.
+    void doubt(const std::string& path) { unsound_.insert(path); }
+
     /// True if neither `path` nor anything around it was complained about: checks between values look only at
     /// sound ones, so that one mistake makes one complaint.
     [[nodiscard]] bool sound(const std::string& path) const;

@@ -14,7 +14,7 @@ Choices<Role> role_words() {
 
 /// Words that other tools use for our roles, too far from them for an edit distance.
 std::string usual_word(const std::string& word) {
-    if (word.starts_with("k3s-")) return "not supported yet";
+    if (word.starts_with("k3s-")) return "k3s is not supported yet";
     const std::vector<std::pair<std::string, std::string>> words = {{"master", "control-plane"},
                                                                     {"server", "control-plane"},
                                                                     {"controller", "control-plane"},

@@ -140,9 +140,11 @@ ProfileReading read_profile(const std::filesystem::path& file) {
     Draft draft;
     draft.profile.path = file;
     const Tree tree = parse_tree(text, draft.complaints);
-    if (tree.kind != TreeKind::refused) {
+    if (tree.kind == TreeKind::map) {
         read_sections(draft, tree);
         check(draft);
+    } else if (tree.kind != TreeKind::refused) {
+        draft.complain("", tree.at, "a profile is a set of keys and values, the first one for example name: home");
     }
     reading.complaints = in_file_order(std::move(draft.complaints));
     if (reading.complaints.empty()) reading.profile = std::move(draft.profile);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "builder/profile/profile.hpp"
+#include "builder/profile/text.hpp"
 
 namespace makina {
 namespace {
@@ -45,15 +46,19 @@ std::string in_quotes(const std::string& text) {
     constexpr std::size_t longest = 60;
     constexpr std::string_view hex = "0123456789abcdef";
     std::string result = "\"";
-    for (const char letter : text.substr(0, longest)) {
-        const auto byte = static_cast<unsigned char>(letter);
-        if (byte >= 0x20 && byte < 0x7f) {
-            result += letter;
+    std::size_t at = 0;
+    while (at < text.size() && at < longest) {
+        const CodePoint point = code_point(text, at);
+        if (point.bytes != 0 && is_visible(point.value)) {
+            if (point.value == '"' || point.value == '\\') result += '\\';
+            result += text.substr(at, point.bytes);
+            at += point.bytes;
         } else {
+            const auto byte = static_cast<unsigned char>(text[at++]);
             result += {'\\', 'x', hex[byte >> 4], hex[byte & 15U]};
         }
     }
-    return result + (text.size() > longest ? "...\"" : "\"");
+    return result + (at < text.size() ? "...\"" : "\"");
 }
 
 std::string suggestion(const std::string& word, const std::vector<std::string>& candidates) {

@@ -28,4 +28,7 @@ struct CodePoint {
 };
 [[nodiscard]] CodePoint code_point(const std::string& text, std::size_t at);
 
+/// True for what a screen shows as it is: no control characters, no invisible or reordering ones.
+[[nodiscard]] bool is_visible(char32_t value);
+
 }  // namespace makina
