@@ -41,8 +41,7 @@ std::string read_text(const std::filesystem::path& file) {
 
 std::vector<Complaint> in_file_order(std::vector<Complaint> complaints) {
     std::ranges::sort(complaints);
-    const auto repeated = std::ranges::unique(complaints);
-    complaints.erase(repeated.begin(), repeated.end());
+    complaints.erase(std::unique(complaints.begin(), complaints.end()), complaints.end());
     return complaints;
 }
 

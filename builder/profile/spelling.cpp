@@ -32,7 +32,7 @@ std::optional<std::string> did_you_mean(const std::string& word, const std::vect
     std::size_t nearest = std::max<std::size_t>(1, word.size() / 3) + 1;
     std::optional<std::string> found;
     for (const auto& candidate : candidates) {
-        const auto [shorter, longer] = std::minmax(word.size(), candidate.size());
+        const auto [shorter, longer] = std::minmax({word.size(), candidate.size()});
         if (longer - shorter >= nearest) continue;
         if (const std::size_t distance = edit_distance(word, candidate); distance < nearest) {
             nearest = distance;

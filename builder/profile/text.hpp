@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "builder/profile/profile.hpp"
+#include "builder/profile/complaint.hpp"
 
 namespace makina {
 
@@ -11,7 +11,6 @@ namespace makina {
 struct Position {
     int line = 1;
     int column = 1;
-    auto operator<=>(const Position&) const = default;
 };
 
 constexpr std::size_t largest_profile = 65536;  ///< bytes
