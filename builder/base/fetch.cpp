@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "builder/process.hpp"
-#include "builder/sha256.hpp"
+#include "builder/digest.hpp"
 #include "firstboot/bundle/error.hpp"
 
 namespace makina {
