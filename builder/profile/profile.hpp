@@ -205,6 +205,10 @@ struct ProfileReading {
 /// Throws Error only if the file cannot be read at all.
 [[nodiscard]] ProfileReading read_profile(const std::filesystem::path& file);
 
+/// Every key that a profile may have, as a dotted path; what the user names stands in angle brackets:
+/// "network.subnet", "nodes.<node>.role".
+[[nodiscard]] const std::vector<std::string>& profile_keys();
+
 /// The candidate nearest to `word` by edit distance, if it is near enough to be what was meant (at most a third of
 /// the word's length, at least 1).
 [[nodiscard]] std::optional<std::string> did_you_mean(const std::string& word,
