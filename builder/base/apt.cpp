@@ -102,8 +102,11 @@ std::vector<ArchivePackage> Apt::resolve(const std::vector<std::string>& package
         words >> verb >> package.name >> package.version;
         if (verb != "Inst" || package.version.size() < 2) continue;
         package.version.erase(0, 1);
-        const auto bracket = line.rfind('[');
-        package.architecture = line.substr(bracket + 1, line.find(']', bracket) - bracket - 1);
+        // Behind it apt may list in brackets what is broken until later lines.
+        const auto end = line.find("])");
+        const auto bracket = line.rfind('[', end);
+        if (end == std::string::npos) throw Error("apt says what is not understood: " + line);
+        package.architecture = line.substr(bracket + 1, end - bracket - 1);
         package.asked = asked.count(package.name) != 0;
         show.push_back(package.name + "=" + package.version);
         chosen[package.name] = package;

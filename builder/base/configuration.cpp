@@ -86,11 +86,16 @@ Configuration read_configuration(const std::filesystem::path& twin, const Unpack
             result.initramfs = content();
             return;
         }
-        if (belongs_to_twin(file.path)) return;
+        const auto before = unpacked.find(file.path);
         PackedFile renamed = file;
         renamed.path = translation.apply(file.path);
         renamed.target = translation.apply(file.target);
-        const auto before = unpacked.find(file.path);
+        if (belongs_to_twin(file.path)) {
+            // Of apt's own folders the owner counts, not what is in them.
+            const bool folder = before != unpacked.end() && S_ISDIR(file.mode) && file.path.rfind("/var/", 0) == 0;
+            if (folder && !same_owner(file, before->second)) result.changed.push_back(std::move(renamed));
+            return;
+        }
         if (before != unpacked.end() && !before->second.hard_link.empty()) return;
         if (before == unpacked.end() || !same_content(file, before->second)) {
             if (!file.hard_link.empty()) throw Error("a maintainer script made the hard link " + file.path);
@@ -101,6 +106,7 @@ Configuration read_configuration(const std::filesystem::path& twin, const Unpack
             }
             // Indexes of kernel modules hold names in a binary trie, where no architecture occurs.
             if (!is_module_index(file.path)) text = translation.apply(std::move(text));
+            if (const auto end = translation.additions.find(file.path); end != translation.additions.end()) text += end->second;
             if (file.path == "/etc/passwd") result.passwd = text;
             if (file.path == "/etc/group") result.group = text;
             result.written.emplace_back(std::move(renamed), std::move(text));

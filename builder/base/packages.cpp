@@ -92,7 +92,13 @@ class NodeRoot {
         std::set<std::string> conffiles;
         if (const auto list = installed.control.find("conffiles"); list != installed.control.end()) {
             std::istringstream lines(list->second);
-            for (std::string line; std::getline(lines, line);) conffiles.insert(line);
+            const std::string retired = "remove-on-upgrade ";
+            for (std::string line; std::getline(lines, line);) {
+                conffiles.insert(line);
+                if (line.rfind(retired, 0) == 0) {
+                    installed.conffiles[line.substr(retired.size())] = "newconffile remove-on-upgrade";
+                }
+            }
         }
         visit_deb(deb, [&](const PackedFile& file, const Content& content) {
             installed.paths.push_back(file.path);
@@ -106,7 +112,12 @@ class NodeRoot {
 
     void apply(const Configuration& configuration) {
         for (const std::string& path : configuration.removed) root_.remove(path);
-        for (const auto& [file, content] : configuration.written) write(file, content);
+        for (const auto& [file, content] : configuration.written) {
+            // base-files unpacks the folder /var/lock, and its script puts a link in its place.
+            const auto before = root_.stat(file.path);
+            if (before && S_ISDIR(before->mode) && !S_ISDIR(file.mode)) root_.remove(file.path);
+            write(file, content);
+        }
         for (const PackedFile& file : configuration.changed) {
             root_.set_owner(file.path, file.mode, file.uid, file.gid, file.xattrs);
         }
@@ -346,6 +357,11 @@ void build_package_base(const BaseRequest& request, const std::filesystem::path&
         link.target = "boot/" + name + "-" + twin_request.kernel;
         root.write(link, {});
     }
+    PackedFile mount_point;
+    mount_point.path = "/boot/firmware";
+    mount_point.mode = S_IFDIR | 0755;
+    mount_point.mtime = built;
+    root.write(mount_point, {});
     root.write("/etc/dpkg/dpkg.cfg.d/makina", excludes_for_dpkg(), built);
     root.write(
         "/usr/lib/makina/base",

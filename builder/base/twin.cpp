@@ -47,6 +47,7 @@ std::filesystem::path build_twin(const TwinRequest& request) {
     }
     std::vector<std::string> argv = {"mmdebstrap", "--variant=minbase", "--format=tar", "--quiet",
                                      "--architectures=" + request.architecture, "--skip=download/empty",
+                                     "--setup-hook=mkdir -p \"$1\"/var/cache/apt/archives",
                                      "--setup-hook=sync-in " + quoted(debs.string()) + " /var/cache/apt/archives",
                                      // Nobody reads them on a headless node, and each is a block to write to the card.
                                      "--aptopt=Acquire::Languages \"none\""};
@@ -62,6 +63,7 @@ std::filesystem::path build_twin(const TwinRequest& request) {
         write_text(hook / "version", request.kernel + "\n");
         write_text(hook / "run", kernel_hook);
         std::filesystem::rename(request.kernel_tree, hook / "tree");
+        argv.push_back("--customize-hook=mkdir \"$1\"/makina");
         argv.push_back("--customize-hook=sync-in " + quoted(hook.string()) + " /makina");
         argv.push_back("--customize-hook=chroot \"$1\" sh /makina/run");
     }
@@ -83,7 +85,10 @@ Translation amd64_to_arm64() {
     return {{{"/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1"},
              {"ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"},
              {"x86_64-linux-gnu", "aarch64-linux-gnu"},
-             {"/usr/lib64", "/usr/lib"}}};
+             {"/usr/lib64", "/usr/lib"}},
+            // base-files keeps every library folder that the architecture does not have from coming up again.
+            {{"/var/lib/dpkg/diversions", "/lib64\n/.lib64.usr-is-merged\nbase-files\n"},
+             {"/var/lib/dpkg/triggers/File", "/usr/lib64 base-files/noawait\n"}}};
 }
 
 }  // namespace makina

@@ -40,6 +40,7 @@ using Unpacked = std::map<std::string, PackedFile>;
 /// How names differ between two architectures: library folders and the dynamic linker (Debian's multiarch tuples).
 struct Translation {
     std::vector<std::pair<std::string, std::string>> replacements;  ///< applied in order
+    std::map<std::string, std::string> additions;                   ///< path -> text that the node's file ends with
     [[nodiscard]] std::string apply(std::string text) const;
 };
 [[nodiscard]] Translation amd64_to_arm64();
