@@ -136,6 +136,8 @@ class Fat {
     [[nodiscard]] bool exists(const std::string& path) const;  ///< path from the FAT's root, "cmdline.txt"
     [[nodiscard]] std::string read_file(const std::string& path) const;
     [[nodiscard]] std::vector<std::string> list() const;  ///< every file, recursive, sorted: "overlays/README"
+    [[nodiscard]] std::string label() const;              ///< empty if it has none
+    [[nodiscard]] std::uint64_t free_bytes() const;
     /// Creates or replaces a file and the folders above it. `mtime` in seconds since 1970 is stored with the entry.
     void write(const std::string& path, std::string_view content, std::int64_t mtime);
     void remove(const std::string& path);
