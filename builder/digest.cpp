@@ -40,8 +40,8 @@ Sha256::Sha256() : state_(std::make_unique<State>()) {
 
 Sha256::~Sha256() = default;
 
-void Sha256::update(const char* data, std::size_t size) {
-    require(EVP_DigestUpdate(state_->context.get(), data, size));
+void Sha256::update(std::string_view bytes) {
+    require(EVP_DigestUpdate(state_->context.get(), bytes.data(), bytes.size()));
 }
 
 std::string Sha256::hex() {
@@ -53,7 +53,7 @@ std::string Sha256::hex() {
 
 std::string sha256(std::string_view bytes) {
     Sha256 digest;
-    digest.update(bytes.data(), bytes.size());
+    digest.update(bytes);
     return digest.hex();
 }
 
@@ -63,7 +63,7 @@ std::string sha256_of_file(const std::filesystem::path& file) {
     Sha256 digest;
     std::vector<char> buffer(1 << 20);
     while (stream.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || stream.gcount() > 0) {
-        digest.update(buffer.data(), static_cast<std::size_t>(stream.gcount()));
+        digest.update({buffer.data(), static_cast<std::size_t>(stream.gcount())});
     }
     if (stream.bad()) throw Error(file.string() + " cannot be read");
     return digest.hex();

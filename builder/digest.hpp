@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstddef>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -15,7 +14,7 @@ class Sha256 {
     Sha256(const Sha256&) = delete;
     Sha256& operator=(const Sha256&) = delete;
     ~Sha256();
-    void update(const char* data, std::size_t size);
+    void update(std::string_view bytes);
     /// 64 lower-case hex digits; call it once, last.
     [[nodiscard]] std::string hex();
 

@@ -106,7 +106,8 @@ Configuration read_configuration(const std::filesystem::path& twin, const Unpack
             }
             // Indexes of kernel modules hold names in a binary trie, where no architecture occurs.
             if (!is_module_index(file.path)) text = translation.apply(std::move(text));
-            if (const auto end = translation.additions.find(file.path); end != translation.additions.end()) text += end->second;
+            if (const auto end = translation.additions.find(file.path); end != translation.additions.end())
+                text += end->second;
             if (file.path == "/etc/passwd") result.passwd = text;
             if (file.path == "/etc/group") result.group = text;
             result.written.emplace_back(std::move(renamed), std::move(text));

@@ -52,7 +52,7 @@ class Source {
             count = ::read(file_.get(), buffer_.data(), buffer_.size());
         } while (count < 0 && errno == EINTR);
         if (count > 0) {
-            sum_.update(buffer_.data(), static_cast<std::size_t>(count));
+            sum_.update({buffer_.data(), static_cast<std::size_t>(count)});
             consumed_ += static_cast<std::uint64_t>(count);
         }
         *data = buffer_.data();
