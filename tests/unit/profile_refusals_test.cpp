@@ -132,8 +132,10 @@ TEST(Refusals, SixteenLevelsAreNotTooDeep) {
 TEST(Refusals, AliasesThatMultiplyAreRefusedOneByOne) {
     std::string text = "a0: &a0 [lol, lol]\n";
     for (int level = 1; level < 10; ++level) {
-        const std::string below = "*a" + std::to_string(level - 1);
-        text += "a" + std::to_string(level) + ": &a" + std::to_string(level) + " [" + below + ", " + below + "]\n";
+        const std::string here = std::to_string(level);
+        const std::string below = std::to_string(level - 1);
+        text.append("a").append(here).append(": &a").append(here);
+        text.append(" [*a").append(below).append(", *a").append(below).append("]\n");
     }
     const std::string complaints = complaints_of(Scratch().read(text));
     EXPECT_THAT(complaints, testing::HasSubstr("1:5: anchors are not read in profiles"));
