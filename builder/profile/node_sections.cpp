@@ -40,12 +40,13 @@ std::map<std::string, std::string> read_pairs(Fields& fields, const std::string&
                                               bool (*is_key)(const std::string&), const std::string& wanted,
                                               const Rule<std::string>& rule) {
     std::map<std::string, std::string> pairs;
+    const std::string path = fields.path_of(key);
     for (const TreeEntry& entry : fields.entries(key)) {
-        const std::string path = fields.path_of(key);
         if (!is_key(entry.key)) {
-            fields.draft().complain(path, entry.at, path + ": " + in_quotes(entry.key) + " is not " + wanted);
+            std::string name = in_quotes(entry.key);
+            fields.draft().complain(path, entry.at, path + ": " + name.append(" is not ").append(wanted));
         }
-        if (auto value = fields.convert(path + '.' + entry.key, entry.value, rule)) {
+        if (auto value = fields.convert(fields.path_of(key + '.' + entry.key), entry.value, rule)) {
             pairs.emplace(entry.key, std::move(*value));
         }
     }

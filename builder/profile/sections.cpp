@@ -95,7 +95,9 @@ void read_etcd(Fields& top) {
 /// Complains about keys that only the other kind of base has.
 void refuse_with(Fields& fields, const std::string& reason, const std::vector<std::string>& keys) {
     for (const std::string& key : keys) {
-        if (fields.has(key)) fields.draft().complain("base." + key, "base." + key + ": " + reason);
+        if (!fields.has(key)) continue;
+        std::string text = fields.path_of(key);
+        fields.draft().complain(fields.path_of(key), text.append(": ").append(reason));
     }
 }
 

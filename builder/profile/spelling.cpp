@@ -42,15 +42,13 @@ std::optional<std::string> did_you_mean(const std::string& word, const std::vect
     return found;
 }
 
-std::string in_quotes(const std::string& text) {
-    constexpr std::size_t longest = 60;
+std::string visible(const std::string& text, std::size_t longest) {
     constexpr std::string_view hex = "0123456789abcdef";
-    std::string result = "\"";
+    std::string result;
     std::size_t at = 0;
     while (at < text.size() && at < longest) {
         const CodePoint point = code_point(text, at);
         if (point.bytes != 0 && is_visible(point.value)) {
-            if (point.value == '"' || point.value == '\\') result += '\\';
             result += text.substr(at, point.bytes);
             at += point.bytes;
         } else {
@@ -58,7 +56,16 @@ std::string in_quotes(const std::string& text) {
             result += {'\\', 'x', hex[byte >> 4], hex[byte & 15U]};
         }
     }
-    return result + (at < text.size() ? "...\"" : "\"");
+    return at < text.size() ? result + "..." : result;
+}
+
+std::string in_quotes(const std::string& text) {
+    std::string escaped;
+    for (const char letter : text) {
+        if (letter == '"' || letter == '\\') escaped += '\\';
+        escaped += letter;
+    }
+    return '"' + visible(escaped, 60) + '"';
 }
 
 std::string suggestion(const std::string& word, const std::vector<std::string>& candidates) {
