@@ -18,6 +18,7 @@ namespace fs = std::filesystem;
 constexpr int attempts = 4;
 constexpr int range_refused = 33;  // curl(1), "EXIT CODES"
 constexpr int http_error = 22;
+constexpr int range_not_satisfiable = 416;  // RFC 9110, 15.5.17
 
 std::uint64_t size_of(const fs::path& file) {
     std::error_code none;
@@ -113,6 +114,8 @@ bool fill(const Download& download, const fs::path& part) {
             continue;
         }
         const std::uint64_t have = size_of(part);
+        // Nothing is left to send: the part is whole, or of another file; its hash tells.
+        if (done.http == range_not_satisfiable && have > 0) return true;
         if (!is_passing(done)) throw Error(done.problem);
         if (--left == 0) {
             throw Error(done.problem + ": " + std::to_string(have) +
