@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <optional>
@@ -42,6 +43,8 @@ std::string package_of(const std::string& program) {
                                                                 {"mmd", "mtools"},
                                                                 {"mdel", "mtools"},
                                                                 {"mdir", "mtools"},
+                                                                {"mlabel", "mtools"},
+                                                                {"diff", "diffutils"},
                                                                 {"mdeltree", "mtools"},
                                                                 {"mkfs.fat", "dosfstools"},
                                                                 {"fsck.fat", "dosfstools"},
@@ -131,14 +134,21 @@ class Lines {
 using Sink = std::function<void(const char*, std::size_t)>;
 
 void pump(Descriptor input, Descriptor output, Descriptor errors, const std::string& text, const Sink& on_output,
-          const Sink& on_errors) {
+          const Sink& on_errors, const std::function<void()>& on_tick) {
     std::size_t given = 0;
     std::array<char, 65536> buffer{};
     if (input) fcntl(input.get(), F_SETFL, O_NONBLOCK);
+    using Clock = std::chrono::steady_clock;
+    Clock::time_point ticked = Clock::now();
     while (output || errors) {
+        if (on_tick && Clock::now() - ticked >= std::chrono::seconds(1)) {
+            ticked = Clock::now();
+            on_tick();
+        }
         std::array<pollfd, 3> polls = {pollfd{output.get(), POLLIN, 0}, pollfd{errors.get(), POLLIN, 0},
                                        pollfd{input.get(), POLLOUT, 0}};
-        if (poll(polls.data(), polls.size(), -1) < 0 && errno != EINTR) throw_system("waiting for a process");
+        if (poll(polls.data(), polls.size(), on_tick ? 1000 : -1) < 0 && errno != EINTR)
+            throw_system("waiting for a process");
         for (int i = 0; i < 2; ++i) {
             if ((polls[i].revents & (POLLIN | POLLHUP | POLLERR)) == 0) continue;
             const ssize_t count = ::read(polls[i].fd, buffer.data(), buffer.size());
@@ -190,20 +200,22 @@ Ended execute(const Command& command, const Sink& on_output) {
 
     Ended ended;
     Lines lines(command.on_line);
-    pump(std::move(input.writer), std::move(output.reader), std::move(errors.reader), command.input, on_output,
-         [&](const char* data, std::size_t size) {
-             ended.errors.append(data, size);
-             lines.take(data, size);
-         });
+    pump(
+        std::move(input.writer), std::move(output.reader), std::move(errors.reader), command.input, on_output,
+        [&](const char* data, std::size_t size) {
+            ended.errors.append(data, size);
+            lines.take(data, size);
+        },
+        command.on_tick);
     ended.status = child.wait();
     return ended;
 }
 
 [[noreturn]] void throw_failed(const Command& command, int status, const std::string& errors) {
+    // The last lines say why; what is before them is progress.
     std::size_t begin = errors.size();
-    // The last four lines say why; the rest is progress.
-    for (int lines = 0; begin > 0 && lines < 5; --begin) {
-        if (errors[begin - 1] == '\n' && ++lines == 5) break;
+    for (int lines = 0; begin > 0 && lines <= 12; --begin) {
+        if (errors[begin - 1] == '\n' && ++lines > 12) break;
     }
     std::string tail = errors.substr(begin);
     while (!tail.empty() && tail.back() == '\n') tail.pop_back();

@@ -15,6 +15,8 @@ struct Command {
     std::filesystem::path folder = {};                     ///< working directory; empty keeps ours
     std::string input = {};                                ///< given to standard input; empty is /dev/null
     std::function<void(const std::string&)> on_line = {};  ///< called with each line of standard error as it comes
+    /// Called about once a second while the child runs; if it throws, the child is ended and the exception passes on.
+    std::function<void()> on_tick = {};
 };
 
 struct Result {

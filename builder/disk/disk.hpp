@@ -111,6 +111,10 @@ class Ext4 {
     /// Creates or replaces; missing parent folders are made as root 0755. A folder that is there already keeps its
     /// content and takes the new owner and mode. Throws Error if the file system is full.
     void write(const Ext4Entry& entry);
+    /// Gives an existing file or folder another mode (permission bits), owner and set of attributes. Throws Error if
+    /// there is none.
+    void set_owner(const std::string& path, std::uint32_t mode, std::uint32_t uid, std::uint32_t gid,
+                   const std::map<std::string, std::string>& xattrs);
     /// A second name for an existing regular file.
     void hard_link(const std::string& existing, const std::string& path);
     /// Removes a file, link or whole folder; nothing there is no error.
@@ -132,6 +136,8 @@ class Fat {
     [[nodiscard]] bool exists(const std::string& path) const;  ///< path from the FAT's root, "cmdline.txt"
     [[nodiscard]] std::string read_file(const std::string& path) const;
     [[nodiscard]] std::vector<std::string> list() const;  ///< every file, recursive, sorted: "overlays/README"
+    [[nodiscard]] std::string label() const;              ///< empty if it has none
+    [[nodiscard]] std::uint64_t free_bytes() const;
     /// Creates or replaces a file and the folders above it. `mtime` in seconds since 1970 is stored with the entry.
     void write(const std::string& path, std::string_view content, std::int64_t mtime);
     void remove(const std::string& path);

@@ -72,6 +72,30 @@ std::vector<std::string> Fat::list() const {
     return files;
 }
 
+std::string Fat::label() const {
+    // "Volume label is BOOT (abbr=BOOT       )", or "Volume has no label"
+    const Result shown = run({{"mlabel", "-s", "-i", drive(), "::"}, fixed_time(0)});
+    constexpr std::string_view before = "Volume label is ";
+    const auto begin = shown.output.find(before);
+    if (begin == std::string::npos) return {};
+    std::string label = shown.output.substr(begin + before.size());
+    label.resize(std::min({label.size(), label.find('\n'), label.find(" (abbr=")}));
+    label.erase(label.find_last_not_of(' ') + 1);
+    return label;
+}
+
+std::uint64_t Fat::free_bytes() const {
+    // The listing of a folder ends with "    171 016 192 bytes free".
+    const std::string listing = run_checked({{"mdir", "-i", drive(), "::"}, fixed_time(0)});
+    const auto end = listing.rfind(" bytes free");
+    if (end == std::string::npos) throw Error("asking for the free space of the boot partition: mdir did not say");
+    std::string digits;
+    for (const char letter : listing.substr(listing.rfind('\n', end) + 1, end - listing.rfind('\n', end))) {
+        if (letter >= '0' && letter <= '9') digits += letter;
+    }
+    return std::stoull(digits);
+}
+
 void Fat::make_folders(const std::string& path, std::int64_t mtime) {
     for (auto slash = path.find('/'); slash != std::string::npos; slash = path.find('/', slash + 1)) {
         const std::string folder = path.substr(0, slash);

@@ -90,6 +90,7 @@ void check_vip(Draft& draft) {
 void check_router(Draft& draft) {
     const Profile& profile = draft.profile;
     if (!draft.sound("network.gateway") || !check_host(draft, "network.gateway", profile.network.gateway)) return;
+    const auto gateways = profile.with_role(Role::gateway);
     for (const Node& node : profile.nodes) {
         const std::string path = node_path(node, "address");
         if (!draft.sound(path) || !draft.sound(node_path(node, "role"))) continue;
@@ -97,7 +98,7 @@ void check_router(Draft& draft) {
         if (routes && node.role != Role::gateway) {
             draft.complain(path, path + ": " + to_string(node.address) +
                                      " is network.gateway, give the node its own or the role gateway");
-        } else if (!routes && node.role == Role::gateway) {
+        } else if (!routes && !gateways.empty() && &node == gateways.front()) {
             draft.complain(
                 path, path + ": the gateway's address must be network.gateway " + to_string(profile.network.gateway));
         }
@@ -128,6 +129,17 @@ void check_dhcp(Draft& draft) {
     }
     if (profile.api.balancer != Balancer::none && draft.sound("api")) refuse(profile.api.address, "api.address");
     if (profile.with_role(Role::gateway).empty()) refuse(profile.network.gateway, "network.gateway");
+}
+
+/// A forward that names a node leads where the node is; one that names an address leads into the subnet.
+void check_forwards(Draft& draft) {
+    const Profile& profile = draft.profile;
+    for (std::size_t index = 0; index < profile.gateway.forwards.size(); ++index) {
+        const Address to = profile.gateway.forwards[index].to;
+        if (std::ranges::find(profile.nodes, to, &Node::address) != profile.nodes.end()) continue;
+        const std::string path = "gateway.forwards." + std::to_string(index + 1) + ".to";
+        if (draft.given(path)) check_host(draft, path, to);
+    }
 }
 
 void check_cards(Draft& draft) {
@@ -171,6 +183,7 @@ void check_addresses(Draft& draft) {
     check_vip(draft);
     check_router(draft);
     check_dhcp(draft);
+    check_forwards(draft);
     check_cards(draft);
 }
 

@@ -148,6 +148,18 @@ void check_room(Draft& draft) {
                                        count(room, "node") + ", the profile has " + std::to_string(nodes));
 }
 
+/// Nodes must not ask a gateway for names that does not answer them.
+void check_names_answered(Draft& draft) {
+    const Profile& profile = draft.profile;
+    const bool sound = draft.sound("network.dns") && draft.sound("network.gateway") && draft.sound("gateway.dns");
+    if (!sound || profile.gateway.dns) return;
+    for (const Node* node : profile.with_role(Role::gateway)) {
+        if (std::ranges::find(profile.network.dns, node->address) == profile.network.dns.end()) continue;
+        draft.complain("network.dns", "network.dns: " + to_string(node->address) + " is " + node->name +
+                                          ", which answers no names; set gateway.dns to true or list other servers");
+    }
+}
+
 void check_gateway(Draft& draft) {
     const Profile& profile = draft.profile;
     const auto gateways = profile.with_role(Role::gateway);
@@ -162,6 +174,7 @@ void check_gateway(Draft& draft) {
         draft.complain("gateway.inside", "gateway.inside: " + profile.gateway.inside +
                                              " is also the uplink, a gateway stands between two networks");
     }
+    check_names_answered(draft);
     std::set<std::pair<std::string, std::uint16_t>> ports;
     for (std::size_t index = 0; index < profile.gateway.forwards.size(); ++index) {
         const Forward& forward = profile.gateway.forwards[index];

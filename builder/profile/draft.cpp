@@ -38,9 +38,10 @@ Position Draft::where(const std::string& path) const {
     return {};
 }
 
-void Draft::complain(const std::string& path, Position at, std::string text) {
+void Draft::complain(const std::string& path, Position at, const std::string& text) {
     unsound_.insert(path);
-    complaints.push_back({at.line, at.column, std::move(text)});
+    constexpr std::size_t longest = 500;  // paths hold names from the file, which may be anything
+    complaints.push_back({at.line, at.column, visible(text, longest)});
 }
 
 bool Draft::sound(const std::string& path) const {
@@ -111,18 +112,24 @@ const std::vector<Tree>& Fields::items(const std::string& key) {
 
 void Fields::require(const std::string& key, const std::string& example) {
     if (find(key) != nullptr) return;
+    // A section that is itself missing or misspelt has been complained about, and so has a misspelt key.
+    if (tree_.kind == TreeKind::nothing && !draft_.sound(path_)) return;
+    const bool misspelt = std::ranges::any_of(tree_.entries, [&](const TreeEntry& entry) {
+        return std::ranges::find(known_, entry.key) == known_.end() && did_you_mean(entry.key, known_) == key;
+    });
+    if (misspelt) return draft_.doubt(path_of(key));
     const std::string here = path_.empty() ? "a profile" : path_;
     draft_.complain(path_of(key), here + " needs " + key + ", " + example);
 }
 
 void Fields::finish() {
+    const std::string where = path_.empty() ? "" : path_ + ": ";
     for (const TreeEntry& entry : tree_.entries) {
         if (taken_.contains(entry.key)) continue;
         std::string advice = suggestion(entry.key, known_);
         if (advice.empty()) advice = belongs_elsewhere(entry.key);
         if (advice.empty()) advice = ", expected " + enumerate(known_);
-        const std::string where = path_.empty() ? "" : path_ + ": ";
-        draft_.complain(path_of(entry.key), entry.at, where + "unknown key " + in_quotes(entry.key) + advice);
+        draft_.complain(path_of(entry.key), entry.at, where + "unknown key " + in_quotes(entry.key).append(advice));
     }
 }
 

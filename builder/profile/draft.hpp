@@ -29,8 +29,11 @@ class Draft {
     [[nodiscard]] bool given(const std::string& path) const { return places_.contains(path); }
 
     /// Complains and remembers that the value is not to be relied on.
-    void complain(const std::string& path, Position at, std::string text);
-    void complain(const std::string& path, std::string text) { complain(path, where(path), std::move(text)); }
+    void complain(const std::string& path, Position at, const std::string& text);
+    void complain(const std::string& path, const std::string& text) { complain(path, where(path), text); }
+
+    /// Remembers that the value is not to be relied on, without a complaint of its own.
+    void doubt(const std::string& path) { unsound_.insert(path); }
 
     /// True if neither `path` nor anything around it was complained about: checks between values look only at
     /// sound ones, so that one mistake makes one complaint.

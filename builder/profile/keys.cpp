@@ -55,6 +55,7 @@ const std::vector<std::string>& profile_keys() {
         "gateway.forwards.to_port",
         "manifests",
         "roles.<role>.packages",
+        "roles.<role>.files.<path>",
         "roles.<role>.files.<path>.content",
         "roles.<role>.files.<path>.mode",
         "roles.<role>.kernel_arguments",

@@ -14,7 +14,7 @@ Choices<Role> role_words() {
 
 /// Words that other tools use for our roles, too far from them for an edit distance.
 std::string usual_word(const std::string& word) {
-    if (word.starts_with("k3s-")) return "not supported yet";
+    if (word.starts_with("k3s-")) return "k3s is not supported yet";
     const std::vector<std::pair<std::string, std::string>> words = {{"master", "control-plane"},
                                                                     {"server", "control-plane"},
                                                                     {"controller", "control-plane"},
@@ -40,12 +40,13 @@ std::map<std::string, std::string> read_pairs(Fields& fields, const std::string&
                                               bool (*is_key)(const std::string&), const std::string& wanted,
                                               const Rule<std::string>& rule) {
     std::map<std::string, std::string> pairs;
+    const std::string path = fields.path_of(key);
     for (const TreeEntry& entry : fields.entries(key)) {
-        const std::string path = fields.path_of(key);
         if (!is_key(entry.key)) {
-            fields.draft().complain(path, entry.at, path + ": " + in_quotes(entry.key) + " is not " + wanted);
+            std::string name = in_quotes(entry.key);
+            fields.draft().complain(path, entry.at, path + ": " + name.append(" is not ").append(wanted));
         }
-        if (auto value = fields.convert(path + '.' + entry.key, entry.value, rule)) {
+        if (auto value = fields.convert(fields.path_of(key + '.' + entry.key), entry.value, rule)) {
             pairs.emplace(entry.key, std::move(*value));
         }
     }

@@ -41,8 +41,7 @@ std::string read_text(const std::filesystem::path& file) {
 
 std::vector<Complaint> in_file_order(std::vector<Complaint> complaints) {
     std::ranges::sort(complaints);
-    const auto repeated = std::ranges::unique(complaints);
-    complaints.erase(repeated.begin(), repeated.end());
+    complaints.erase(std::unique(complaints.begin(), complaints.end()), complaints.end());
     return complaints;
 }
 
@@ -140,9 +139,11 @@ ProfileReading read_profile(const std::filesystem::path& file) {
     Draft draft;
     draft.profile.path = file;
     const Tree tree = parse_tree(text, draft.complaints);
-    if (tree.kind != TreeKind::refused) {
+    if (tree.kind == TreeKind::map) {
         read_sections(draft, tree);
         check(draft);
+    } else if (tree.kind != TreeKind::refused) {
+        draft.complain("", tree.at, "a profile is a set of keys and values, the first one for example name: home");
     }
     reading.complaints = in_file_order(std::move(draft.complaints));
     if (reading.complaints.empty()) reading.profile = std::move(draft.profile);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "builder/profile/address.hpp"
+#include "builder/profile/complaint.hpp"
 
 namespace makina {
 
@@ -182,14 +183,6 @@ struct Profile {
     /// nullptr if the profile has no such node.
     [[nodiscard]] const Node* find(const std::string& node) const;
     [[nodiscard]] std::vector<const Node*> with_role(Role role) const;
-};
-
-/// One mistake in a profile: where it is and what to do. Line and column count from 1.
-struct Complaint {
-    int line = 0;
-    int column = 0;
-    std::string text;
-    auto operator<=>(const Complaint&) const = default;
 };
 
 /// "profiles/a.yaml:12:3: unknown key "roel", did you mean "role"?"

@@ -93,11 +93,11 @@ void read_etcd(Fields& top) {
 }
 
 /// Complains about keys that only the other kind of base has.
-void refuse_with(Fields& fields, const std::string& kind, const std::vector<std::string>& keys) {
+void refuse_with(Fields& fields, const std::string& reason, const std::vector<std::string>& keys) {
     for (const std::string& key : keys) {
         if (!fields.has(key)) continue;
-        fields.draft().complain("base." + key,
-                                "base." + key + ": has no meaning beside " + kind + ", remove one of them");
+        std::string text = fields.path_of(key);
+        fields.draft().complain(fields.path_of(key), text.append(": ").append(reason));
     }
 }
 
@@ -118,8 +118,11 @@ void read_base(Fields& top) {
     fields.read("image", base.source, file_name());
     fields.read("sha256", base.sha256, sha256());
     fields.read("free", base.free_bytes, size(16 * mebibyte, 1024 * gibibyte, "from 16MiB to 1TiB"));
-    if (base.kind == BaseKind::packages) refuse_with(fields, "packages from a mirror", {"sha256"});
-    if (base.kind == BaseKind::image) refuse_with(fields, "an image", {"packages", "mirror", "security_mirror"});
+    if (base.kind == BaseKind::packages)
+        refuse_with(fields, "belongs to an image, set base.image or remove it", {"sha256"});
+    if (base.kind == BaseKind::image)
+        refuse_with(fields, "has no meaning beside base.image, remove one of them",
+                    {"packages", "mirror", "security_mirror"});
     if (is_web_address(base.source)) {
         fields.require("sha256", "because the image comes from the network");
     } else if (!base.source.empty()) {
@@ -155,17 +158,15 @@ void read_control_plane(Fields& top) {
 void read_manifests(Fields& top) {
     Draft& draft = top.draft();
     std::vector<std::string> names;
-    top.read_list("manifests", names, file_name());
-    for (const Tree& item : top.items("manifests")) {
-        if (item.kind != TreeKind::scalar || !file_name().parse(item.text)) continue;
-        const auto file = beside(draft.profile, item.text);
-        std::error_code error;
-        if (!std::filesystem::is_regular_file(file, error)) {
-            draft.complain("manifests", item.at,
-                           "manifests: no file " + in_quotes(file.string()) + ", paths begin at the profile's folder");
-        }
-        draft.profile.manifests.push_back(file);
-    }
+    top.read_list("manifests", names,
+                  Rule<std::string>{"a file, paths begin at the profile's folder", [&](const std::string& name) {
+                                        std::error_code error;
+                                        const bool there =
+                                            file_name().parse(name) &&
+                                            std::filesystem::is_regular_file(beside(draft.profile, name), error);
+                                        return there ? std::optional(name) : std::nullopt;
+                                    }});
+    for (const std::string& name : names) draft.profile.manifests.push_back(beside(draft.profile, name));
 }
 
 /// The VRRP id must differ from those of other clusters in the same network, so it is drawn from what differs: the
@@ -189,11 +190,6 @@ void fill_from_others(Draft& draft) {
 }  // namespace
 
 void read_sections(Draft& draft, const Tree& tree) {
-    if (tree.kind != TreeKind::map) {
-        draft.complain("", tree.at, "a profile is a set of keys and values, the first one for example name: home");
-        return;
-    }
-    draft.place("", tree.at);
     Fields top(draft, tree, "");
     for (const auto& [key, example] :
          {std::pair{"name", "such as home"}, std::pair{"kubernetes", "at least its version"},

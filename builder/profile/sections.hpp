@@ -4,7 +4,7 @@
 
 namespace makina {
 
-/// Reads every section of a profile into the draft and fills in the defaults that follow from other values.
+/// Reads every section of a profile, a map, into the draft and fills in the defaults that follow from other values.
 void read_sections(Draft& draft, const Tree& tree);
 
 void read_gateway(Fields& top);  ///< needs the nodes, which forwards may name

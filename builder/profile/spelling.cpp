@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "builder/profile/profile.hpp"
+#include "builder/profile/text.hpp"
 
 namespace makina {
 namespace {
@@ -31,7 +32,7 @@ std::optional<std::string> did_you_mean(const std::string& word, const std::vect
     std::size_t nearest = std::max<std::size_t>(1, word.size() / 3) + 1;
     std::optional<std::string> found;
     for (const auto& candidate : candidates) {
-        const auto [shorter, longer] = std::minmax(word.size(), candidate.size());
+        const auto [shorter, longer] = std::minmax({word.size(), candidate.size()});
         if (longer - shorter >= nearest) continue;
         if (const std::size_t distance = edit_distance(word, candidate); distance < nearest) {
             nearest = distance;
@@ -41,19 +42,30 @@ std::optional<std::string> did_you_mean(const std::string& word, const std::vect
     return found;
 }
 
-std::string in_quotes(const std::string& text) {
-    constexpr std::size_t longest = 60;
+std::string visible(const std::string& text, std::size_t longest) {
     constexpr std::string_view hex = "0123456789abcdef";
-    std::string result = "\"";
-    for (const char letter : text.substr(0, longest)) {
-        const auto byte = static_cast<unsigned char>(letter);
-        if (byte >= 0x20 && byte < 0x7f) {
-            result += letter;
+    std::string result;
+    std::size_t at = 0;
+    while (at < text.size() && at < longest) {
+        const CodePoint point = code_point(text, at);
+        if (point.bytes != 0 && is_visible(point.value)) {
+            result += text.substr(at, point.bytes);
+            at += point.bytes;
         } else {
+            const auto byte = static_cast<unsigned char>(text[at++]);
             result += {'\\', 'x', hex[byte >> 4], hex[byte & 15U]};
         }
     }
-    return result + (text.size() > longest ? "...\"" : "\"");
+    return at < text.size() ? result + "..." : result;
+}
+
+std::string in_quotes(const std::string& text) {
+    std::string escaped;
+    for (const char letter : text) {
+        if (letter == '"' || letter == '\\') escaped += '\\';
+        escaped += letter;
+    }
+    return '"' + visible(escaped, 60) + '"';
 }
 
 std::string suggestion(const std::string& word, const std::vector<std::string>& candidates) {

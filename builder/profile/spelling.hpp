@@ -5,7 +5,10 @@
 
 namespace makina {
 
-/// `text` in double quotes, fit for a terminal: whatever is not printable ASCII as \xNN, long texts cut.
+/// `text` fit for a terminal: what a screen would not show as it is becomes \xNN, long texts are cut.
+[[nodiscard]] std::string visible(const std::string& text, std::size_t longest);
+
+/// `text` visible and in double quotes.
 [[nodiscard]] std::string in_quotes(const std::string& text);
 
 /// `, did you mean "role"?` if a candidate is near, else empty.

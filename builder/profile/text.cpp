@@ -18,7 +18,7 @@ bool is_deceptive(char32_t value) {
 }
 
 bool is_control(char32_t value) {
-    return (value < 0x20 && value != '\t' && value != '\n') || (value >= 0x7f && value < 0xa0);
+    return value < 0x20 || (value >= 0x7f && value < 0xa0);
 }
 
 std::string hexadecimal(char32_t value) {
@@ -31,6 +31,7 @@ std::string hexadecimal(char32_t value) {
 std::string objection(const std::string& text, std::size_t at, const CodePoint& point) {
     if (point.bytes == 0) return "not valid UTF-8, save the file as UTF-8";
     if (point.value == '\r' && at + 1 < text.size() && text[at + 1] == '\n') return "";
+    if (point.value == '\t' || point.value == '\n') return "";
     if (is_control(point.value)) return "control character U+" + hexadecimal(point.value) + ", remove it";
     if (is_deceptive(point.value)) return "invisible character U+" + hexadecimal(point.value) + ", remove it";
     return "";
@@ -54,6 +55,10 @@ CodePoint code_point(const std::string& text, std::size_t at) {
     return {value, bytes};
 }
 
+bool is_visible(char32_t value) {
+    return !is_control(value) && !is_deceptive(value);
+}
+
 std::vector<Complaint> check_text(const std::string& text) {
     if (text.size() > largest_profile) {
         return {{1, 1, "larger than 64 KiB, which no profile needs; is this the right file?"}};
@@ -69,6 +74,7 @@ std::vector<Complaint> check_text(const std::string& text) {
             complaints.push_back({here.line, here.column, std::move(text_wrong)});
         }
         at += point.bytes == 0 ? 1 : point.bytes;
+        while (point.bytes == 0 && continues(text, at)) ++at;  // the rest of the same broken character
         here = point.value == '\n' ? Position{here.line + 1, 1} : Position{here.line, here.column + 1};
     }
     return complaints;

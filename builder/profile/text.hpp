@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "builder/profile/profile.hpp"
+#include "builder/profile/complaint.hpp"
 
 namespace makina {
 
@@ -11,7 +11,6 @@ namespace makina {
 struct Position {
     int line = 1;
     int column = 1;
-    auto operator<=>(const Position&) const = default;
 };
 
 constexpr std::size_t largest_profile = 65536;  ///< bytes
@@ -27,5 +26,8 @@ struct CodePoint {
     std::size_t bytes = 0;
 };
 [[nodiscard]] CodePoint code_point(const std::string& text, std::size_t at);
+
+/// True for what a screen shows as it is: no control characters, no invisible or reordering ones.
+[[nodiscard]] bool is_visible(char32_t value);
 
 }  // namespace makina

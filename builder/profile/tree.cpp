@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::size_t deepest = 16;
 constexpr int most_values = 4096;
+constexpr const char* no_aliases = "aliases are not read in profiles, write the value again";
 
 /// Ends the parse of a file that is too deep or too large; the complaint has been made.
 struct Enough {};
@@ -83,7 +84,7 @@ class Builder : public YAML::EventHandler {
 
     void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
         Tree tree = begin(mark, "", 0, TreeKind::refused);
-        complain(tree.at, "aliases are not read in profiles, write the value again");
+        complain(tree.at, no_aliases);
         attach(std::move(tree));
     }
 
@@ -192,6 +193,10 @@ Tree parse_tree(const std::string& text, std::vector<Complaint>& complaints) {
         return refused;
     } catch (const YAML::Exception& error) {
         const Position at = lines.position(error.mark);
+        if (error.msg == YAML::ErrorMsg::UNKNOWN_ANCHOR) {
+            complaints.push_back({at.line, at.column, no_aliases});
+            return refused;
+        }
         complaints.push_back({at.line, at.column,
                               "not valid YAML: " + error.msg +
                                   "; look here and above for indentation, a missing "

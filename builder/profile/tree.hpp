@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "builder/profile/profile.hpp"
+#include "builder/profile/complaint.hpp"
 #include "builder/profile/text.hpp"
 
 namespace makina {

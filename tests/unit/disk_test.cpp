@@ -230,6 +230,17 @@ TEST_F(Disk, WritesReadsListsAndRemovesOnTheFat) {
     EXPECT_THROW(fat.write("a\nb", "", noon), Error);
 }
 
+TEST_F(Disk, TellsLabelAndFreeSpaceOfTheFat) {
+    Fat fat(image, mib);
+    EXPECT_EQ(fat.label(), "");
+    const std::uint64_t before = fat.free_bytes();
+    EXPECT_GT(before, 6 * mib);
+    fat.write("file", std::string(5000, 'x'), noon);
+    EXPECT_EQ(fat.free_bytes(), before - 5120);  // whole sectors
+    run_checked({{"mlabel", "-i", image.string() + "@@1048576", "::BOOT"}});
+    EXPECT_EQ(fat.label(), "BOOT");
+}
+
 TEST_F(Disk, EditsTheFatAsChangedBlocksAndGivesTheSameBytesTwice) {
     const std::string before = slurp(image);
     const auto edit = [&](PatchedImage& patched) {
