@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
+#include <unistd.h>
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <sstream>
 
@@ -219,6 +221,52 @@ TEST(Rendered, SystemdAcceptsEveryUnitOfOurs) {
         }
     });
     EXPECT_GT(count, 0);
+}
+
+TEST(Rendered, EtcdKnowsEveryVariableAndAsksForTheCertificate) {
+    if (!have_program("etcd") || !have_network_namespace()) {
+        GTEST_SKIP() << "etcd is not installed, or no network namespace can be made";
+    }
+    const Scratch scratch;
+    const int count = each_file("/etc/default/etcd", [&](const File& file) {
+        Command command{{"unshare", "-rn", "etcd"}};
+        std::istringstream lines(file.content);
+        for (std::string line; std::getline(lines, line);) {
+            const auto equals = line.find('=');
+            if (line.rfind("ETCD_", 0) == 0 && equals != std::string::npos) {
+                std::string value = line.substr(equals + 1);
+                value.erase(std::remove(value.begin(), value.end(), '\''), value.end());
+                command.environment[line.substr(0, equals)] = value;
+            }
+        }
+        EXPECT_GT(command.environment.size(), 20U);
+        command.environment["ETCD_DATA_DIR"] = (scratch / "data").string();
+        const Result result = run(command);
+        const std::string said = result.output + result.errors;
+        EXPECT_NE(result.status, 0);
+        EXPECT_EQ(said.find("unrecognized"), std::string::npos) << said;
+        EXPECT_NE(said.find("open /etc/etcd/pki/peer.crt: no such file or directory"), std::string::npos) << said;
+    });
+    EXPECT_EQ(count, 3);
+}
+
+TEST(Rendered, SysusersMakesTheAdministratorWithoutAPassword) {
+    if (!have_program("systemd-sysusers")) {
+        GTEST_SKIP() << "systemd-sysusers is not installed";
+    }
+    if (geteuid() != 0) {
+        GTEST_SKIP() << "systemd-sysusers changes owners, which needs root";
+    }
+    const Scratch scratch;
+    const ImagePlan plan = plan_of(clusters::pair(), "lb-1");
+    scratch.write("usr/lib/sysusers.d/makina.conf", content(plan, "/usr/lib/sysusers.d/makina.conf"));
+    // A vendor's image may have somebody with the number 1000 already.
+    scratch.write("etc/passwd", "root:x:0:0:root:/root:/bin/bash\npi:x:1000:1000::/home/pi:/bin/sh\n");
+    scratch.write("etc/group", "root:x:0:\npi:x:1000:\n");
+    const Result result = run({{"systemd-sysusers", "--root=" + scratch.path().string()}});
+    ASSERT_EQ(result.status, 0) << result.errors;
+    EXPECT_NE(slurp(scratch / "etc/passwd").find(":MAKINA administrator:/home/makina:/bin/bash\n"), std::string::npos);
+    EXPECT_NE(slurp(scratch / "etc/shadow").find("makina:!*:"), std::string::npos);
 }
 
 TEST(Rendered, EveryDropInIsMadeOfSectionsAndSettings) {
