@@ -254,8 +254,8 @@ TEST(Plan, EtcdWaitsForItsCertificate) {
     EXPECT_TRUE(enabled(plan, "etcd.service"));
     EXPECT_THAT(content(plan, "/etc/systemd/system/etcd.service.d/makina.conf"),
                 HasSubstr("\nConditionPathExists=/etc/etcd/pki/server.crt\n"));
-    EXPECT_EQ(plan.files.find("/etc/etcd/pki")->mode, 0750U);
-    EXPECT_EQ(plan.files.find("/etc/etcd/pki")->group, "etcd");
+    EXPECT_THAT(content(plan, "/usr/lib/tmpfiles.d/makina-etcd.conf"),
+                HasSubstr("\nd /etc/etcd/pki 0750 root etcd -\n"));
 }
 
 TEST(Plan, ControlPlanesUseExternalEtcd) {

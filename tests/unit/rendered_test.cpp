@@ -269,6 +269,14 @@ TEST(Rendered, SysusersMakesTheAdministratorWithoutAPassword) {
     EXPECT_NE(slurp(scratch / "etc/shadow").find("makina:!*:"), std::string::npos);
 }
 
+TEST(Rendered, OwnersAreUsersThatEveryBaseHas) {
+    // An image of a base without etcd or haproxy must still be built; their users come with their packages.
+    (void)each_file("/", [](const File& file) {
+        EXPECT_EQ(file.user, "root");
+        EXPECT_EQ(file.group, "root");
+    });
+}
+
 TEST(Rendered, EveryDropInIsMadeOfSectionsAndSettings) {
     const int count = each_file("/etc/systemd/", [](const File& file) {
         std::istringstream lines(file.content);
