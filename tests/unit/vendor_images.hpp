@@ -206,6 +206,7 @@ inline std::filesystem::path pack(const std::filesystem::path& file, Packing pac
         archive_entry_set_mtime(entry.get(), released, 0);
         require(archive_write_header(writer.get(), entry.get()));
         if (archive_write_data(writer.get(), content.data(), content.size()) < 0) require(ARCHIVE_FATAL);
+        if (packing != Packing::zip) break;
     }
     require(archive_write_close(writer.get()));
     return file;
