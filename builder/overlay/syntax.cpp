@@ -54,7 +54,8 @@ void check_yaml_place(std::string_view before, std::string_view after) {
     while (!after.empty() && after.front() == ' ') {
         after.remove_prefix(1);
     }
-    const bool ends = after.empty() || std::string_view(":,]}#").find(after.front()) != std::string_view::npos;
+    const bool key = !after.empty() && after.front() == ':' && (after.size() == 1 || after[1] == ' ');
+    const bool ends = after.empty() || key || std::string_view(",]}#").find(after.front()) != std::string_view::npos;
     if (!begins || !ends) {
         throw Error("a placeholder in YAML must be a whole value, not a part of one");
     }
