@@ -1,8 +1,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <csignal>
 #include <fstream>
 #include <functional>
 #include <sstream>
@@ -127,6 +132,13 @@ TEST_F(Vendor, RefusesALayoutThatIsNotKnownAndSaysWhatItFound) {
     older.root["/etc/os-release"] = "ID=debian\nVERSION_CODENAME=bull\x1b[31mseye\n";
     EXPECT_THAT(refusal([&] { (void)read_facts(vendors::write(scratch, "a.img", older)); }),
                 HasSubstr("VERSION_CODENAME=bull?[31mseye, with /etc/rpi-issue, labels bootfs and rootfs"));
+}
+
+TEST_F(Vendor, RefusesAnImageWithoutItsBootFiles) {
+    vendors::Image image = vendors::rpios_trixie();
+    image.boot.erase("cmdline.txt");
+    EXPECT_THAT(refusal([&] { (void)read_facts(vendors::write(scratch, "a.img", image)); }),
+                HasSubstr("no cmdline.txt on the boot partition: the image is damaged, fetch it again"));
 }
 
 TEST_F(Vendor, RefusesAnImageFor32BitArm) {
@@ -255,6 +267,59 @@ TEST_F(Vendor, ReplacesWhatAKilledRunLeft) {
     wanted.base.free_bytes = 40 * mib;
     expect_clean(prepare_vendor_image(wanted, folder).path);
     fs::remove(folder / "disk.img");
+    expect_empty_folder();
+}
+
+/// Runs `work` in a child that no file may grow over `largest` bytes for: the kernel ends it there and then.
+/// Gives the signal that ended it, 0 for none.
+int killed_by(std::uint64_t largest, const std::function<void()>& work) {
+    const pid_t child = fork();
+    if (child == 0) {
+        const rlimit limit{largest, largest};
+        if (setrlimit(RLIMIT_FSIZE, &limit) != 0) _exit(1);
+        (void)refusal(work);
+        _exit(0);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+TEST_F(Vendor, LeavesNothingUnderTheFinalNameWhenItIsKilled) {
+    const fs::path plain = vendors::write(scratch, "a.img", vendors::rpios_trixie());
+    BaseRequest wanted = request(plain, sha256_of_file(plain));
+    wanted.base.free_bytes = 64 * mib;
+    const std::string whole = sha256_of_file(prepare_vendor_image(wanted, folder).path);
+    fs::remove(folder / "disk.img");
+    int lines = 0;
+    for (int last = 1; last <= 3; ++last) {
+        wanted.say = [&](const std::string&) {
+            if (++lines == last) (void)raise(SIGKILL);
+        };
+        EXPECT_EQ(killed_by(RLIM_INFINITY, [&] { (void)prepare_vendor_image(wanted, folder); }), SIGKILL) << last;
+        EXPECT_FALSE(fs::exists(folder / "disk.img"));
+    }
+    wanted.say = [](const std::string&) {};
+    // In the middle of unpacking, and when the image is made longer.
+    for (const std::uint64_t largest : {46 * mib, fs::file_size(plain) + mib}) {
+        EXPECT_EQ(killed_by(largest, [&] { (void)prepare_vendor_image(wanted, folder); }), SIGXFSZ) << largest;
+        EXPECT_FALSE(fs::exists(folder / "disk.img"));
+    }
+    EXPECT_EQ(sha256_of_file(prepare_vendor_image(wanted, folder).path), whole);
+    fs::remove(folder / "disk.img");
+    expect_empty_folder();
+}
+
+TEST_F(Vendor, SaysThatTheImageCannotBeWrittenAndCleansUp) {
+    const fs::path plain = vendors::write(scratch, "a.img", vendors::rpios_trixie());
+    const std::string words = scratch / "words";
+    (void)killed_by(46 * mib, [&] {
+        (void)std::signal(SIGXFSZ, SIG_IGN);
+        const std::string said = prepare(request(plain));
+        std::ofstream(words) << said;
+    });
+    EXPECT_EQ(slurp(words),
+              "preparing the base image: writing " + (folder / "disk.img.part").string() + ": file too large");
     expect_empty_folder();
 }
 
@@ -426,8 +491,9 @@ TEST_F(Vendor, RefusesPartitionsThatAreInTheWay) {
     expect_empty_folder();
 }
 
-/// Flips bytes of a good image in one range, with fixed seeds, and reads it: an answer or an Error, nothing else.
-void read_damaged(const Scratch& scratch, std::uint64_t from, std::uint64_t size, int rounds, int flips) {
+/// Flips bytes of a good image in one range, with fixed seeds, and reads it: an answer or an Error, nothing else. Gives
+/// how often it was refused.
+[[nodiscard]] int read_damaged(const Scratch& scratch, std::uint64_t from, std::uint64_t size, int rounds, int flips) {
     const fs::path file = vendors::write(scratch, "fuzzed.img", vendors::rpios_trixie());
     std::string good(size, '\0');
     std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
@@ -445,22 +511,32 @@ void read_damaged(const Scratch& scratch, std::uint64_t from, std::uint64_t size
         stream.write(bad.data(), static_cast<std::streamsize>(size)).flush();
         if (refusal([&] { (void)read_facts(file); }) != "accepted") ++refused;
     }
-    EXPECT_GT(refused, 0);
     stream.seekp(static_cast<std::streamoff>(from));
     stream.write(good.data(), static_cast<std::streamsize>(size)).flush();
     EXPECT_EQ(refusal([&] { (void)read_facts(file); }), "accepted");
+    return refused;
 }
 
 TEST_F(Vendor, NeverCrashesOnADamagedPartitionTable) {
-    read_damaged(scratch, 440, 72, 60, 3);
+    EXPECT_GT(read_damaged(scratch, 440, 72, 60, 3), 0);
 }
 
 TEST_F(Vendor, NeverCrashesOnADamagedFat) {
-    read_damaged(scratch, 8 * mib, 90, 40, 3);
+    // mkfs.fat keeps 32 sectors for itself, then two tables of 4 bytes a cluster of 512, then the root folder.
+    const std::uint64_t tables = 8 * mib + 32 * 512;
+    std::ifstream image(vendors::write(scratch, "fuzzed.img", vendors::rpios_trixie()), std::ios::binary);
+    image.seekg(8 * mib + 36);
+    std::array<unsigned char, 2> sectors{};
+    image.read(reinterpret_cast<char*>(sectors.data()), 2);
+    const std::uint64_t root = tables + std::uint64_t{2} * 512 * (sectors[0] + 256U * sectors[1]);
+    EXPECT_GT(read_damaged(scratch, 8 * mib, 90, 40, 3), 0);
+    EXPECT_GT(read_damaged(scratch, root, 512, 30, 40), 0);
+    // The texts are one cluster each: their chains do not matter, but they are followed.
+    (void)read_damaged(scratch, tables, 512, 30, 100);
 }
 
 TEST_F(Vendor, NeverCrashesOnADamagedRootFileSystem) {
-    read_damaged(scratch, 44 * mib, mib, 40, 200);
+    EXPECT_GT(read_damaged(scratch, 44 * mib, mib, 40, 200), 0);
 }
 
 // --- what the plan makes of it ---
