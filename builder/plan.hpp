@@ -25,7 +25,8 @@ struct BaseFacts {
     std::int64_t built = 0;                       ///< newest change of anything in it, seconds since 1970
     std::map<std::string, std::string> packages;  ///< installed Debian packages: name -> version
     /// Text files of the base that plans edit, by absolute path; absent if the base does not have them:
-    /// /etc/passwd /etc/group /etc/fstab /etc/cloud/cloud.cfg /boot/firmware/cmdline.txt /boot/firmware/config.txt
+    /// /etc/passwd /etc/group /etc/shadow /etc/fstab /etc/cloud/cloud.cfg /boot/firmware/cmdline.txt
+    /// /boot/firmware/config.txt
     std::map<std::string, std::string> files;
 };
 
@@ -41,8 +42,11 @@ struct ImagePlan {
     std::int64_t built = 0;               ///< time stamp of every file written, seconds since 1970
 };
 
-/// The Debian packages that a node of this role runs, besides what every node has. `version` decides old tools.
-[[nodiscard]] std::vector<std::string> packages_for(const Profile& profile, Role role);
+/// The Debian packages that a node of this role needs, sorted: what makes a machine, what every node has, what the role
+/// runs and what the profile adds. Without those of Kubernetes: cri-tools kubeadm kubectl kubelet kubernetes-cni. A
+/// base that has their programs without packages says so by these names in BaseFacts::packages.
+[[nodiscard]] std::vector<std::string> packages_for(const Profile& profile, Role role,
+                                                    Architecture architecture = Architecture::arm64);
 
 /// Decides one node's image. `overlays` is the folder with any/ and one folder a role. Reads overlays only; writes
 /// nothing. Throws Error with "<file>:<line>: ..." for a wrong template.

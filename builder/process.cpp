@@ -212,10 +212,10 @@ Ended execute(const Command& command, const Sink& on_output) {
 }
 
 [[noreturn]] void throw_failed(const Command& command, int status, const std::string& errors) {
+    // The last lines say why; what is before them is progress.
     std::size_t begin = errors.size();
-    // The last four lines say why; the rest is progress.
-    for (int lines = 0; begin > 0 && lines < 5; --begin) {
-        if (errors[begin - 1] == '\n' && ++lines == 5) break;
+    for (int lines = 0; begin > 0 && lines <= 12; --begin) {
+        if (errors[begin - 1] == '\n' && ++lines > 12) break;
     }
     std::string tail = errors.substr(begin);
     while (!tail.empty() && tail.back() == '\n') tail.pop_back();

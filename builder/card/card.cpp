@@ -4,7 +4,7 @@
 
 #include <map>
 
-#include "builder/sha256.hpp"
+#include "builder/digest.hpp"
 #include "firstboot/bundle/error.hpp"
 
 namespace makina {
@@ -50,18 +50,18 @@ Condition condition_of(const Card& card, const Owners& owners, const Manifest::E
     if (const auto name = on_boot_partition(entry.path)) {
         // A FAT keeps neither modes nor owners.
         if (!card.boot() || !card.boot()->exists(*name)) return Condition::missing;
-        return sha256_hex(card.boot()->read_file(*name)) == entry.sha256 ? Condition::as_written
+        return sha256(card.boot()->read_file(*name)) == entry.sha256 ? Condition::as_written
                                                                          : Condition::other_content;
     }
     const auto stat = card.root() ? card.root()->stat(entry.path) : std::nullopt;
     if (!stat) return Condition::missing;
     if (S_ISLNK(stat->mode)) {
         const auto target = card.root()->read_link(entry.path);
-        return sha256_hex(target.value_or("")) == entry.sha256 ? Condition::as_written : Condition::other_content;
+        return sha256(target.value_or("")) == entry.sha256 ? Condition::as_written : Condition::other_content;
     }
     if (S_ISREG(stat->mode)) {
         Sha256 digest;
-        card.root()->read_file(entry.path, [&](const char* data, std::size_t size) { digest.add({data, size}); });
+        card.root()->read_file(entry.path, [&](const char* data, std::size_t size) { digest.update({data, size}); });
         if (digest.hex() != entry.sha256) return Condition::other_content;
     }
     if ((stat->mode & 07777) != entry.mode) return Condition::other_mode;

@@ -9,7 +9,7 @@
 #include "builder/card/card.hpp"
 #include "builder/disk/temporary.hpp"
 #include "builder/process.hpp"
-#include "builder/sha256.hpp"
+#include "builder/digest.hpp"
 #include "firstboot/bundle/error.hpp"
 
 namespace makina {
@@ -91,7 +91,7 @@ Listing list_root(const Card& card) {
 
 std::string digest_of(const Card& card, const std::string& path) {
     Sha256 digest;
-    card.root()->read_file(path, [&](const char* data, std::size_t size) { digest.add({data, size}); });
+    card.root()->read_file(path, [&](const char* data, std::size_t size) { digest.update({data, size}); });
     return digest.hex();
 }
 

@@ -111,6 +111,10 @@ class Ext4 {
     /// Creates or replaces; missing parent folders are made as root 0755. A folder that is there already keeps its
     /// content and takes the new owner and mode. Throws Error if the file system is full.
     void write(const Ext4Entry& entry);
+    /// Gives an existing file or folder another mode (permission bits), owner and set of attributes. Throws Error if
+    /// there is none.
+    void set_owner(const std::string& path, std::uint32_t mode, std::uint32_t uid, std::uint32_t gid,
+                   const std::map<std::string, std::string>& xattrs);
     /// A second name for an existing regular file.
     void hard_link(const std::string& existing, const std::string& path);
     /// Removes a file, link or whole folder; nothing there is no error.

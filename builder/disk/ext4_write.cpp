@@ -16,14 +16,19 @@ std::pair<std::string, std::string> split(const std::string& path) {
     return {slash == 0 ? "/" : path.substr(0, slash), path.substr(slash + 1)};
 }
 
+/// Owners are kept in two halves.
+void set_ids(ext2_inode_large& inode, std::uint32_t uid, std::uint32_t gid) {
+    inode.i_uid = static_cast<__u16>(uid);
+    inode.osd2.linux2.l_i_uid_high = static_cast<__u16>(uid >> 16);
+    inode.i_gid = static_cast<__u16>(gid);
+    inode.osd2.linux2.l_i_gid_high = static_cast<__u16>(gid >> 16);
+}
+
 /// Puts time stamps, owner and mode into a new inode. i_extra_isize and i_crtime must be set by hand: libext2fs leaves
 /// them zero, which reads as 1970.
 void stamp(ext2_inode_large& inode, const Ext4Entry& entry, std::size_t inode_size) {
     inode.i_mode = static_cast<__u16>(entry.mode);
-    inode.i_uid = static_cast<__u16>(entry.uid);
-    inode.osd2.linux2.l_i_uid_high = static_cast<__u16>(entry.uid >> 16);
-    inode.i_gid = static_cast<__u16>(entry.gid);
-    inode.osd2.linux2.l_i_gid_high = static_cast<__u16>(entry.gid >> 16);
+    set_ids(inode, entry.uid, entry.gid);
     const auto time = static_cast<__u32>(entry.mtime);
     inode.i_atime = inode.i_ctime = inode.i_mtime = time;
     if (inode_size > EXT2_GOOD_OLD_INODE_SIZE) {
@@ -238,6 +243,17 @@ void Ext4::write(const Ext4Entry& entry) {
         link(fs, folder, name, number, directory_type(entry.mode), entry.path);
     }
     set_xattrs(fs, number, entry.xattrs, entry.path);
+}
+
+void Ext4::set_owner(const std::string& path, std::uint32_t mode, std::uint32_t uid, std::uint32_t gid,
+                     const std::map<std::string, std::string>& xattrs) {
+    const auto number = look_up(state_->fs, path, false);
+    if (!number) throw Error(path + ": no such file in the image");
+    ext2_inode_large inode = read_inode(state_->fs, *number);
+    set_ids(inode, uid, gid);
+    inode.i_mode = static_cast<__u16>((inode.i_mode & LINUX_S_IFMT) | (mode & 07777));
+    write_inode(state_->fs, *number, inode, path);
+    set_xattrs(state_->fs, *number, xattrs, path);
 }
 
 void Ext4::hard_link(const std::string& existing, const std::string& path) {

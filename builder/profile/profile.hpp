@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "builder/profile/address.hpp"
+#include "builder/profile/complaint.hpp"
 
 namespace makina {
 
@@ -184,14 +185,6 @@ struct Profile {
     [[nodiscard]] std::vector<const Node*> with_role(Role role) const;
 };
 
-/// One mistake in a profile: where it is and what to do. Line and column count from 1.
-struct Complaint {
-    int line = 0;
-    int column = 0;
-    std::string text;
-    auto operator<=>(const Complaint&) const = default;
-};
-
 /// "profiles/a.yaml:12:3: unknown key "roel", did you mean "role"?"
 [[nodiscard]] std::string to_string(const std::filesystem::path& file, const Complaint& complaint);
 
@@ -204,6 +197,10 @@ struct ProfileReading {
 /// Reads and checks one profile file. Every mistake is reported, not only the first.
 /// Throws Error only if the file cannot be read at all.
 [[nodiscard]] ProfileReading read_profile(const std::filesystem::path& file);
+
+/// Every key that a profile may have, as a dotted path; what the user names stands in angle brackets:
+/// "network.subnet", "nodes.<node>.role".
+[[nodiscard]] const std::vector<std::string>& profile_keys();
 
 /// The candidate nearest to `word` by edit distance, if it is near enough to be what was meant (at most a third of
 /// the word's length, at least 1).

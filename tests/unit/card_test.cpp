@@ -11,7 +11,7 @@
 #include "builder/commands/diff.hpp"
 #include "builder/commands/inspect.hpp"
 #include "builder/process.hpp"
-#include "builder/sha256.hpp"
+#include "builder/digest.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "tests/unit/scratch.hpp"
 
@@ -61,7 +61,7 @@ class CardTest : public testing::Test {
     }
     [[nodiscard]] static Manifest::Entry entry(const std::string& path, const std::string& content,
                                                std::uint32_t mode = 0644, const std::string& owner = "root") {
-        return {sha256_hex(content), mode, owner, owner, path, "overlays/any" + path};
+        return {sha256(content), mode, owner, owner, path, "overlays/any" + path};
     }
     [[nodiscard]] static std::string inspected(const InspectOptions& options) {
         std::ostringstream out;

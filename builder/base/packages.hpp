@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+#include "builder/base/base.hpp"
+
+namespace makina {
+
+/// Layout of a base made from packages: an MBR, a FAT partition that the firmware reads, and an ext4 root.
+inline constexpr std::uint64_t boot_offset = 8ULL << 20;  ///< bytes; the vendors' images align to 8 MiB as well
+inline constexpr std::uint64_t boot_size = 512ULL << 20;  ///< room for two kernels and their initramfs
+inline constexpr std::uint64_t root_offset = boot_offset + boot_size;
+
+/// Makes a base from Debian packages at `folder`/disk.img, without emulation (see twin.hpp). `apt_folder` keeps apt's
+/// indexes and .debs between runs. Throws Untrusted, Error.
+void build_package_base(const BaseRequest& request, const std::filesystem::path& apt_folder,
+                        const std::filesystem::path& folder, const std::string& id);
+
+/// What would go into the base: one text that is equal exactly if the bases are. Asks the archive.
+[[nodiscard]] std::string describe_package_base(const BaseRequest& request, const std::filesystem::path& apt_folder);
+
+}  // namespace makina

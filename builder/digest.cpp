@@ -1,0 +1,79 @@
+#include "builder/digest.hpp"
+
+#include <openssl/evp.h>
+
+#include <array>
+#include <fstream>
+#include <vector>
+
+#include "firstboot/bundle/error.hpp"
+#include "firstboot/bundle/handle.hpp"
+
+namespace makina {
+namespace {
+
+using Context = Handle<EVP_MD_CTX, EVP_MD_CTX_free>;
+
+void require(int code) {
+    if (code != 1) throw Error("OpenSSL could not compute a checksum");
+}
+
+std::string to_hex(const unsigned char* bytes, unsigned int size) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::string text;
+    for (unsigned int i = 0; i < size; ++i) {
+        text += digits[bytes[i] >> 4];
+        text += digits[bytes[i] & 15];
+    }
+    return text;
+}
+
+}  // namespace
+
+struct Sha256::State {
+    Context context{EVP_MD_CTX_new()};
+};
+
+Sha256::Sha256() : state_(std::make_unique<State>()) {
+    require(EVP_DigestInit_ex(state_->context.get(), EVP_sha256(), nullptr));
+}
+
+Sha256::~Sha256() = default;
+
+void Sha256::update(std::string_view bytes) {
+    require(EVP_DigestUpdate(state_->context.get(), bytes.data(), bytes.size()));
+}
+
+std::string Sha256::hex() {
+    std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+    unsigned int size = 0;
+    require(EVP_DigestFinal_ex(state_->context.get(), digest.data(), &size));
+    return to_hex(digest.data(), size);
+}
+
+std::string sha256(std::string_view bytes) {
+    Sha256 digest;
+    digest.update(bytes);
+    return digest.hex();
+}
+
+std::string sha256_of_file(const std::filesystem::path& file) {
+    std::ifstream stream(file, std::ios::binary);
+    if (!stream) throw Error(file.string() + " cannot be read");
+    Sha256 digest;
+    std::vector<char> buffer(1 << 20);
+    while (stream.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || stream.gcount() > 0) {
+        digest.update({buffer.data(), static_cast<std::size_t>(stream.gcount())});
+    }
+    if (stream.bad()) throw Error(file.string() + " cannot be read");
+    return digest.hex();
+}
+
+std::string md5(std::string_view bytes) {
+    std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+    unsigned int size = 0;
+    require(EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, EVP_md5(), nullptr));
+    return to_hex(digest.data(), size);
+}
+
+}  // namespace makina

@@ -1,0 +1,67 @@
+#include "builder/plan.hpp"
+
+#include <algorithm>
+
+#include "builder/plan/parts.hpp"
+#include "firstboot/bundle/error.hpp"
+
+namespace makina {
+namespace {
+
+Value::List as_list(const std::vector<std::string>& words) {
+    return {words.begin(), words.end()};
+}
+
+// A unit of ours that `only if` left out must not stay enabled: its link leads to nothing.
+void drop_loose_links(FileTree& tree) {
+    std::vector<std::string> loose;
+    for (const auto& [path, file] : tree.files()) {
+        const auto folder = path.find(".wants/");
+        if (file.kind == FileKind::symlink && folder != std::string::npos && file.content.rfind("../", 0) == 0 &&
+            tree.find("/etc/systemd/system/" + file.content.substr(3)) == nullptr) {
+            loose.push_back(path);
+        }
+    }
+    for (const std::string& path : loose) {
+        tree.remove(path);
+    }
+}
+
+}  // namespace
+
+void add_extra_files(const Profile& profile, ImagePlan& plan) {
+    for (const ExtraFile& extra : extras_of(profile, plan.node).files) {
+        plan.files.put(File{.path = extra.path,
+                            .mode = extra.mode,
+                            .content = extra.content,
+                            .origin = "the profile's files for " + to_string(plan.node.role)});
+    }
+}
+
+ImagePlan plan_image(const Profile& profile, const Node& node, const BaseFacts& base,
+                     const std::filesystem::path& overlays) {
+    check_values(profile, node, base);
+    ImagePlan plan;
+    plan.node = node;
+    plan.cluster = profile.name;
+    plan.base_id = base.id;
+    plan.built = base.built;
+    add_first_boot(profile, base, plan);
+    Value::Group values = template_values(profile, node, base);
+    values.emplace("first_boot", as_list(plan.first_boot));
+    values.emplace("first_boot_kubernetes", as_list(missing_kubernetes(base, node.role)));
+    for (const std::string& folder : {std::string("any"), to_string(node.role)}) {
+        read_overlay(overlays / folder, "overlays/" + folder, values, plan.files);
+    }
+    drop_loose_links(plan.files);
+    adapt_to_layout(profile, node, base, plan);
+    add_extra_files(profile, plan);
+    add_warnings(profile, base, plan);
+    // What is written is not removed.
+    plan.removals.erase(std::remove_if(plan.removals.begin(), plan.removals.end(),
+                                       [&](const std::string& path) { return plan.files.find(path) != nullptr; }),
+                        plan.removals.end());
+    return plan;
+}
+
+}  // namespace makina

@@ -1,0 +1,356 @@
+#include <gtest/gtest.h>
+#include <yaml-cpp/yaml.h>
+
+#include <filesystem>
+#include <sstream>
+
+#include "builder/plan.hpp"
+#include "builder/process.hpp"
+#include "firstboot/bundle/error.hpp"
+#include "tests/unit/clusters.hpp"
+#include "tests/unit/kubeadm_types.hpp"
+#include "tests/unit/scratch.hpp"
+
+namespace makina {
+namespace {
+
+// The files of images as the programs see them that read them on the node.
+
+const std::filesystem::path overlays = std::filesystem::path(MAKINA_SOURCE) / "overlays";
+
+ImagePlan plan_of(const Profile& profile, const std::string& node) {
+    return plan_image(profile, *profile.find(node), clusters::debian(profile), overlays);
+}
+
+std::string content(const ImagePlan& plan, const std::string& path) {
+    const File* file = plan.files.find(path);
+    return file == nullptr ? "(no " + path + ")" : file->content;
+}
+
+std::vector<Profile> all_clusters() {
+    std::vector<Profile> all = {clusters::pair(), clusters::external_etcd(), clusters::static_pods(),
+                                clusters::single()};
+    Profile gateway = clusters::pair();
+    gateway.gateway.dhcp = true;
+    gateway.gateway.dns = true;
+    gateway.gateway.dhcp_first = clusters::address("192.168.3.100");
+    gateway.gateway.dhcp_last = clusters::address("192.168.3.150");
+    gateway.gateway.uplink_mac = "02:00:00:00:00:01";
+    gateway.gateway.inside_mac = "02:00:00:00:00:02";
+    gateway.gateway.forwards = {{"tcp", 22, clusters::address("192.168.3.1"), 22},
+                                {"udp", 5353, clusters::address("192.168.3.11"), 53}};
+    gateway.nodes[5].mac = "02:00:00:00:00:0b";
+    all.push_back(gateway);
+    return all;
+}
+
+// Calls `look` for every regular file of every node of every cluster whose path has `part` in it; returns how many.
+template <typename Look>
+int each_file(const std::string& part, Look&& look) {
+    int count = 0;
+    for (const Profile& profile : all_clusters()) {
+        for (const Node& node : profile.nodes) {
+            const ImagePlan plan = plan_of(profile, node.name);
+            for (const auto& [path, file] : plan.files.files()) {
+                if (file.kind == FileKind::regular && path.find(part) != std::string::npos) {
+                    SCOPED_TRACE(profile.name + " " + node.name + " " + path);
+                    look(file);
+                    ++count;
+                }
+            }
+        }
+    }
+    return count;
+}
+
+bool ends_with(const std::string& text, const std::string& end) {
+    return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+// A network of the test's own, where root rights are not needed and nothing of the machine is touched.
+bool have_network_namespace() {
+    return have_program("unshare") && run({{"unshare", "-rn", "true"}}).status == 0;
+}
+
+TEST(Rendered, EveryNodeOfEveryTopologyHasAPlanWithoutWarning) {
+    for (const Profile& profile :
+         {clusters::pair(), clusters::external_etcd(), clusters::static_pods(), clusters::single()}) {
+        for (const Node& node : profile.nodes) {
+            const ImagePlan plan = plan_of(profile, node.name);
+            EXPECT_TRUE(plan.warnings.empty()) << plan.warnings.front();
+            EXPECT_TRUE(plan.first_boot.empty()) << plan.first_boot.front();
+        }
+    }
+}
+
+TEST(Rendered, EveryNodeOfEveryProfileOfTheProjectHasAPlan) {
+    int count = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(MAKINA_SOURCE) / "profiles")) {
+        if (entry.path().extension() != ".yaml") {
+            continue;
+        }
+        const ProfileReading reading = read_profile(entry.path());
+        ASSERT_TRUE(reading.profile) << to_string(entry.path(), reading.complaints.at(0));
+        for (const Node& node : reading.profile->nodes) {
+            BaseFacts base = clusters::debian(*reading.profile);
+            base.architecture = node.architecture;
+            const ImagePlan plan = plan_image(*reading.profile, node, base, overlays);
+            EXPECT_EQ(content(plan, "/etc/hostname"), node.name + "\n");
+            ++count;
+        }
+    }
+    EXPECT_GT(count, 0);
+}
+
+TEST(Rendered, NoFileKeepsAPlaceholderOrADirective) {
+    const int count = each_file("/", [](const File& file) {
+        EXPECT_EQ(file.content.find("{{"), std::string::npos);
+        EXPECT_EQ(file.content.find("%%"), std::string::npos);
+    });
+    EXPECT_GT(count, 500);
+}
+
+TEST(Rendered, HaproxyAcceptsItsConfiguration) {
+    if (!have_program("haproxy")) {
+        GTEST_SKIP() << "haproxy is not installed";
+    }
+    const Scratch scratch;
+    const int count = each_file("/haproxy.cfg", [&](const File& file) {
+        const Result result = run({{"haproxy", "-c", "-f", scratch.write("haproxy.cfg", file.content).string()}});
+        EXPECT_EQ(result.status, 0) << result.errors;
+        EXPECT_EQ(result.errors.find("WARNING"), std::string::npos) << result.errors;
+    });
+    EXPECT_EQ(count, 2 + 3 + 3 + 2);
+}
+
+TEST(Rendered, KeepalivedAcceptsItsConfiguration) {
+    if (!have_program("keepalived") || !have_network_namespace()) {
+        GTEST_SKIP() << "keepalived is not installed, or no network namespace can be made";
+    }
+    const Scratch scratch;
+    const int count = each_file("/keepalived.conf", [&](const File& file) {
+        std::string text = file.content;
+        const auto replace = [&](const std::string& word, const std::string& by) {
+            const auto at = text.find(word);
+            ASSERT_NE(at, std::string::npos) << word;
+            text.replace(at, word.size(), by);
+        };
+        // The script is on the node, and a user namespace knows no other user.
+        replace("/usr/lib/makina/check-api", "/usr/bin/true");
+        replace("script_user nobody", "script_user root");
+        const std::string path = scratch.write("keepalived.conf", text).string();
+        const std::string start =
+            "ip link add eth0 type veth peer name peer0 && exec keepalived --config-test --log-console -f \"$0\"";
+        const Result result = run({{"unshare", "-rnpf", "sh", "-c", start, path}});
+        // Who is not root sees root's programs as somebody else's, and keepalived calls them insecure.
+        const bool root = geteuid() == 0;
+        EXPECT_EQ(result.errors + result.output, root ? "" : "Disabling track script api due to insecure\n");
+        EXPECT_EQ(result.status, root ? 0 : 5);
+    });
+    EXPECT_EQ(count, 2 + 3 + 3 + 2);
+}
+
+TEST(Rendered, NftAcceptsTheRulesOfEveryGateway) {
+    if (!have_program("nft") || !have_network_namespace()) {
+        GTEST_SKIP() << "nft is not installed, or no network namespace can be made";
+    }
+    const Scratch scratch;
+    const int count = each_file("/nftables.conf", [&](const File& file) {
+        const Result result =
+            run({{"unshare", "-rn", "nft", "-c", "-f", scratch.write("nftables.conf", file.content).string()}});
+        EXPECT_EQ(result.status, 0) << result.errors;
+    });
+    EXPECT_EQ(count, 3);
+}
+
+TEST(Rendered, DnsmasqAcceptsItsConfiguration) {
+    if (!have_program("dnsmasq")) {
+        GTEST_SKIP() << "dnsmasq is not installed";
+    }
+    const Scratch scratch;
+    const int count = each_file("/dnsmasq-makina.conf", [&](const File& file) {
+        const Result result =
+            run({{"dnsmasq", "--test", "--conf-file=" + scratch.write("dnsmasq.conf", file.content).string()}});
+        EXPECT_EQ(result.status, 0) << result.errors;
+    });
+    EXPECT_EQ(count, 1);
+}
+
+TEST(Rendered, ContainerdUnderstandsItsConfiguration) {
+    if (!have_program("containerd")) {
+        GTEST_SKIP() << "containerd is not installed";
+    }
+    const Scratch scratch;
+    const std::string config = content(plan_of(clusters::pair(), "master-1"), "/etc/containerd/config.toml");
+    const Result result =
+        run({{"containerd", "--config", scratch.write("config.toml", config).string(), "config", "dump"}});
+    ASSERT_EQ(result.status, 0) << result.errors;
+    for (const char* line : {"sandbox_image = \"registry.k8s.io/pause:3.10.1\"", "bin_dir = \"/opt/cni/bin\"",
+                             "SystemdCgroup = true", "runtime_type = \"io.containerd.runc.v2\""}) {
+        EXPECT_NE(result.output.find(line), std::string::npos) << line;
+    }
+}
+
+TEST(Rendered, Containerd2HasAConfigurationOfItsOwn) {
+    const Profile profile = clusters::pair();
+    BaseFacts base = clusters::debian(profile);
+    base.packages["containerd"] = "1:2.1.9-1";
+    const std::string config =
+        content(plan_image(profile, *profile.find("worker-1"), base, overlays), "/etc/containerd/config.toml");
+    EXPECT_NE(config.find("version = 3\n"), std::string::npos);
+    EXPECT_NE(config.find("bin_dirs = [\"/opt/cni/bin\", \"/usr/lib/cni\"]\n"), std::string::npos);
+    EXPECT_NE(
+        config.find(
+            "[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]\n  SystemdCgroup = true\n"),
+        std::string::npos);
+    EXPECT_EQ(config.find("io.containerd.grpc.v1.cri"), std::string::npos);
+}
+
+TEST(Rendered, SystemdAcceptsEveryUnitOfOurs) {
+    if (!have_program("systemd-analyze")) {
+        GTEST_SKIP() << "systemd-analyze is not installed";
+    }
+    const Scratch scratch;
+    const int count = each_file("/etc/systemd/system/", [&](const File& file) {
+        if (!ends_with(file.path, ".service")) {
+            return;
+        }
+        const std::string name = std::filesystem::path(file.path).filename().string();
+        const Result result =
+            run({{"systemd-analyze", "verify", "--man=no", scratch.write(name, file.content).string()}});
+        // The programs are on the node, not here; nothing else may be wrong.
+        std::istringstream lines(result.errors);
+        for (std::string line; std::getline(lines, line);) {
+            EXPECT_NE(line.find("is not executable: No such file or directory"), std::string::npos) << line;
+        }
+    });
+    EXPECT_GT(count, 0);
+}
+
+TEST(Rendered, EveryDropInIsMadeOfSectionsAndSettings) {
+    const int count = each_file("/etc/systemd/", [](const File& file) {
+        std::istringstream lines(file.content);
+        for (std::string line; std::getline(lines, line);) {
+            const bool section = !line.empty() && line[0] == '[' && line.back() == ']';
+            EXPECT_TRUE(line.empty() || line[0] == '#' || section || line.find('=') != std::string::npos) << line;
+        }
+    });
+    EXPECT_GT(count, 100);
+}
+
+TEST(Rendered, EveryYamlFileIsYaml) {
+    const int count = each_file(".yaml", [](const File& file) {
+        const std::vector<YAML::Node> documents = YAML::LoadAll(file.content);
+        EXPECT_FALSE(documents.empty());
+        for (const YAML::Node& document : documents) {
+            EXPECT_TRUE(document.IsMap());
+        }
+    });
+    EXPECT_GT(count, 20);
+}
+
+TEST(Rendered, EveryScriptIsAShellScript) {
+    const Scratch scratch;
+    int scripts = 0;
+    const Profile profile = clusters::pair();
+    BaseFacts bare = clusters::debian(profile);
+    bare.packages.clear();
+    for (const Node& node : profile.nodes) {
+        const ImagePlan plan = plan_image(profile, node, bare, overlays);
+        for (const auto& [path, file] : plan.files.files()) {
+            if (file.content.rfind("#!/bin/sh", 0) == 0) {
+                const Result result = run({{"sh", "-n", scratch.write("script", file.content).string()}});
+                EXPECT_EQ(result.status, 0) << path << result.errors;
+                EXPECT_EQ(file.mode, 0755U) << path;
+                ++scripts;
+            }
+        }
+    }
+    EXPECT_GE(scripts, 7 + 2);
+}
+
+// Every field of `node` must be a field of struct `type`, down to the leaves.
+void expect_fields(const YAML::Node& node, const kubeadm_types::Types& types, const std::string& type,
+                   const std::string& where) {
+    if (type.empty()) {
+        EXPECT_TRUE(node.IsScalar()) << where;
+    } else if (type == "{}") {
+        ASSERT_TRUE(node.IsMap()) << where;
+        for (const auto& each : node) {
+            EXPECT_TRUE(each.second.IsScalar()) << where;
+            // A map of strings: a number would be refused.
+            EXPECT_EQ(each.second.Tag(), "!") << where << ": " << each.first << " must be quoted";
+        }
+    } else if (type.rfind("[]", 0) == 0) {
+        ASSERT_TRUE(node.IsSequence()) << where;
+        for (const YAML::Node& each : node) {
+            expect_fields(each, types, type.substr(2), where);
+        }
+    } else {
+        ASSERT_TRUE(node.IsMap()) << where;
+        for (const auto& each : node) {
+            const auto name = each.first.as<std::string>();
+            const kubeadm_types::Struct& fields = types.at(type);
+            ASSERT_TRUE(fields.count(name) == 1) << where << " has no field " << name;
+            expect_fields(each.second, types, fields.at(name), where + "." + name);
+        }
+    }
+}
+
+struct Dialect {
+    Version version;
+    std::string api;
+    kubeadm_types::Types types;
+};
+
+std::vector<Dialect> dialects() {
+    return {{{1, 13, 5}, "v1beta1", kubeadm_types::v1beta1()},  {{1, 14, 0}, "v1beta1", kubeadm_types::v1beta1()},
+            {{1, 15, 0}, "v1beta2", kubeadm_types::v1beta2()},  {{1, 19, 4}, "v1beta2", kubeadm_types::v1beta2()},
+            {{1, 21, 14}, "v1beta2", kubeadm_types::v1beta2()}, {{1, 22, 0}, "v1beta3", kubeadm_types::v1beta3()},
+            {{1, 23, 1}, "v1beta3", kubeadm_types::v1beta3()},  {{1, 30, 9}, "v1beta3", kubeadm_types::v1beta3()},
+            {{1, 31, 0}, "v1beta4", kubeadm_types::v1beta4()},  {{1, 36, 2}, "v1beta4", kubeadm_types::v1beta4()}};
+}
+
+TEST(Rendered, KubeadmKnowsEveryFieldInEveryVersion) {
+    for (const Dialect& dialect : dialects()) {
+        for (Profile profile :
+             {clusters::pair(), clusters::external_etcd(), clusters::static_pods(), clusters::single()}) {
+            profile.kubernetes.version = dialect.version;
+            for (Node& node : profile.nodes) {
+                node.hardware = Hardware::rpi3;
+                node.labels = {{"zone", "shelf"}, {"topology.kubernetes.io/zone", "home"}};
+                node.taints = {"only=this:NoExecute"};
+            }
+            for (const Node& node : profile.nodes) {
+                const ImagePlan plan = plan_of(profile, node.name);
+                for (const char* name : {"init.yaml", "join.yaml"}) {
+                    const File* file = plan.files.find(std::string("/etc/kubernetes/makina/") + name);
+                    if (file == nullptr) {
+                        continue;
+                    }
+                    for (const YAML::Node& document : YAML::LoadAll(file->content)) {
+                        const auto kind = document["kind"].as<std::string>();
+                        const std::string where = dialect.api + " " + profile.name + " " + node.name + " " + kind;
+                        expect_fields(document, dialect.types, kind, where);
+                        if (kind != "KubeletConfiguration") {
+                            EXPECT_EQ(document["apiVersion"].as<std::string>(), "kubeadm.k8s.io/" + dialect.api)
+                                << where;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+TEST(Rendered, TheFieldTableRefusesWhatAVersionDoesNotKnow) {
+    // The test above can fail: v1beta4's words are not v1beta3's.
+    const std::string init = content(plan_of(clusters::pair(), "master-1"), "/etc/kubernetes/makina/init.yaml");
+    const YAML::Node document = YAML::LoadAll(init).at(0);
+    EXPECT_TRUE(document["timeouts"].IsMap());
+    EXPECT_EQ(kubeadm_types::v1beta3().at("InitConfiguration").count("timeouts"), 0U);
+    EXPECT_EQ(kubeadm_types::v1beta4().at("InitConfiguration").count("timeouts"), 1U);
+}
+
+}  // namespace
+}  // namespace makina
