@@ -14,7 +14,7 @@
 #include "builder/rehearse/boot_files.hpp"
 #include "builder/rehearse/probe.hpp"
 #include "builder/rehearse/questions.hpp"
-#include "builder/sha256.hpp"
+#include "builder/digest.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "tests/unit/scratch.hpp"
 
@@ -301,7 +301,7 @@ TEST_F(RehearseTest, PassesAGuestThatAnswersEverythingWell) {
               "echo 'makina-rehearse: end' >&2; exec sleep 100\n");
     RehearseRequest asked = request();
     asked.questions = {{"mine", "true"}};
-    const std::string before = sha256_hex(slurp(image));
+    const std::string before = sha256(slurp(image));
     const Verdict verdict = rehearse(asked);
     EXPECT_TRUE(verdict.passed()) << to_text(verdict);
     EXPECT_EQ(verdict.node, "worker-1");
@@ -311,7 +311,7 @@ TEST_F(RehearseTest, PassesAGuestThatAnswersEverythingWell) {
     EXPECT_EQ(verdict.reached.back().stage, BootStage::multi_user);
     EXPECT_EQ(verdict.answers.back().question.name, "mine");
     EXPECT_EQ(verdict.answers.back().output, "ok\n");
-    EXPECT_EQ(sha256_hex(slurp(image)), before);
+    EXPECT_EQ(sha256(slurp(image)), before);
     const auto json = nlohmann::json::parse(to_json(verdict));
     EXPECT_EQ(json["passed"], true);
     EXPECT_EQ(json["reached"], "multi-user");
