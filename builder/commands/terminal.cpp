@@ -52,7 +52,7 @@ void Reporter::step(const std::string& subject, const std::string& text) {
 void Reporter::warning(const std::string& subject, const std::string& text) {
     if (voice_ == Voice::json) return emit({{"event", "warning"}, {"node", subject}, {"text", text}});
     finish_line();
-    std::cerr << subject << ": warning: " << text << std::endl;
+    std::cerr << "warning: " << text << std::endl;
 }
 
 void Reporter::progress(const std::string& subject, std::uint64_t done, std::uint64_t total) {
