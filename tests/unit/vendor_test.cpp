@@ -422,20 +422,21 @@ TEST_F(Vendor, RefusesAZstdImageWithAFlippedBit) {
 }
 
 TEST_F(Vendor, StopsASourceThatUnpacksWithoutEnd) {
-    std::string image(300 * mib, '\0');
+    std::string image(64 * mib, '\0');
     image[510] = '\x55';
     image[511] = '\xaa';
     const fs::path target = folder / "disk.img.part";
     for (const auto packing : {vendors::Packing::gzip, vendors::Packing::zstd, vendors::Packing::zip}) {
         const fs::path bomb = vendors::pack(scratch / "bomb", packing, {{"a.img", image}});
         UnpackLimits limits;
-        limits.ratio = 900;
+        limits.ratio = 500;
+        limits.ratio_from = 16 * mib;
         EXPECT_EQ(refusal([&] { (void)unpack_image(bomb, target, limits); }),
-                  bomb.string() + ": unpacks to more than 900 times its size: this is no image of a distribution");
+                  bomb.string() + ": unpacks to more than 500 times its size: this is no image of a distribution");
         limits = {};
-        limits.size = 100 * mib;
+        limits.size = 32 * mib;
         EXPECT_EQ(refusal([&] { (void)unpack_image(bomb, target, limits); }),
-                  bomb.string() + ": unpacks to more than 100 MiB: no such image is for an SD card");
+                  bomb.string() + ": unpacks to more than 32 MiB: no such image is for an SD card");
         EXPECT_LT(allocated(target), mib);
     }
 }
