@@ -21,7 +21,23 @@ std::string tenths(double seconds) {
     return {text.data(), static_cast<std::size_t>(std::snprintf(text.data(), text.size(), "%.1f", seconds))};
 }
 
-std::string indented(const std::string& text) {
+/// What a guest says, without what would move the cursor or colour the rest of the screen.
+std::string printable(const std::string& text) {
+    std::string plain;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const auto byte = static_cast<unsigned char>(text[i]);
+        if (byte == 0x1b && i + 1 < text.size() && text[i + 1] == '[') {
+            // A control sequence (ECMA-48) ends with a byte from '@' to '~'.
+            for (i += 2; i < text.size() && (text[i] < '@' || text[i] > '~');) ++i;
+        } else if ((byte >= 0x20 && byte != 0x7f) || byte == '\n' || byte == '\t') {
+            plain += text[i];
+        }
+    }
+    return plain;
+}
+
+std::string indented(const std::string& said) {
+    const std::string text = printable(said);
     std::string lines;
     for (std::size_t begin = 0; begin < text.size();) {
         const std::size_t end = std::min(text.find('\n', begin), text.size());
@@ -99,7 +115,7 @@ std::string to_text(const Verdict& verdict) {
     std::string text;
     for (const StageTime& stage : verdict.reached)
         text += tenths(stage.seconds) + " s: " + to_string(stage.stage) + '\n';
-    for (const std::string& name : verdict.failed_units) text += "failed unit: " + name + '\n';
+    for (const std::string& name : verdict.failed_units) text += "failed unit: " + printable(name) + '\n';
     std::size_t good = 0;
     for (const Answer& answer : verdict.answers) {
         if (answer.status == 0) {
@@ -115,7 +131,8 @@ std::string to_text(const Verdict& verdict) {
         std::to_string(good) + " of " + std::to_string(verdict.answers.size()) + " questions answered well" +
         (asked < verdict.answers.size() ? ", " + std::to_string(verdict.answers.size() - asked) + " not asked" : "") +
         '\n';
-    if (!verdict.stopped.empty()) text += "stopped: " + verdict.stopped + '\n' + indented(verdict.last_output);
+    if (!verdict.stopped.empty())
+        text += "stopped: " + printable(verdict.stopped) + '\n' + indented(verdict.last_output);
     const std::string name = verdict.node.empty() ? "the image" : verdict.node;
     return text + name + (verdict.passed() ? ": passed\n" : ": did not pass\n");
 }

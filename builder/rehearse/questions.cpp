@@ -19,9 +19,10 @@ std::map<std::string, std::string> texts(const Card& card, const std::string& fo
     std::map<std::string, std::string> found;
     if (!card.root()) return found;
     for (const std::string& name : card.root()->list(folder)) {
-        const bool ends = name.size() > ending.size() && name.ends_with(ending);
-        if (!ends || card.root()->read_link(folder + "/" + name)) continue;
-        found[folder + "/" + name] = card.read_file(folder + "/" + name);
+        if (name.size() <= ending.size() || !name.ends_with(ending)) continue;
+        const std::string path = (std::filesystem::path(folder) / name).string();
+        // A link is a file that is switched off (/dev/null) or one that is read under its own name.
+        if (!card.root()->read_link(path)) found[path] = card.read_file(path);
     }
     return found;
 }
@@ -70,8 +71,9 @@ void ask_kernel(const Card& card, const std::string& role, std::vector<Question>
         std::string path = key;
         if (path.find('/') == std::string::npos) std::replace(path.begin(), path.end(), '.', '/');
         const std::string file = shell_word("/proc/sys/" + path);
-        questions.push_back(
-            {"sysctl " + key, "cat " + file + "; [ \"$(tr '\\t' ' ' <" + file + ")\" = " + shell_word(value) + " ]"});
+        std::string command = "value=$(tr '\\t' ' ' <";
+        command.append(file).append("); echo \"$value\"; [ \"$value\" = ").append(shell_word(value)).append(" ]");
+        questions.push_back({"sysctl " + key, std::move(command)});
     }
     for (const auto& [path, text] : texts(card, "/etc/modules-load.d", ".conf")) {
         std::istringstream lines(text);
@@ -95,10 +97,12 @@ void ask_network(const Card& card, std::vector<Question>& questions) {
         const NetworkFile file = parse_network_file(text);
         if (file.names.empty()) continue;
         const std::string& name = file.names.front();
-        const std::string device = name.find_first_of("*?[!") == std::string::npos ? " dev " + shell_word(name) : "";
+        std::string show = "ip -o addr show";
+        if (name.find_first_of("*?[!") == std::string::npos) show.append(" dev ").append(shell_word(name));
         for (const std::string& address : file.addresses) {
-            questions.push_back({"address " + address, "ip -o addr show" + device + "; ip -o addr show" + device +
-                                                           " | grep -qF " + shell_word(" " + address + " ")});
+            std::string command = show;
+            command.append("; ").append(show).append(" | grep -qF ").append(shell_word(" " + address + " "));
+            questions.push_back({"address " + address, std::move(command)});
         }
     }
 }
@@ -219,6 +223,7 @@ std::vector<std::string> network_cards(const Card& card) {
         }
     }
     std::vector<std::string> macs;
+    macs.reserve(cards.size());
     for (const auto& [name, mac] : cards) macs.push_back(mac);
     return macs;
 }

@@ -10,11 +10,11 @@
 #include <sstream>
 
 #include "builder/commands/rehearse.hpp"
+#include "builder/digest.hpp"
 #include "builder/process.hpp"
 #include "builder/rehearse/boot_files.hpp"
 #include "builder/rehearse/probe.hpp"
 #include "builder/rehearse/questions.hpp"
-#include "builder/digest.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "tests/unit/scratch.hpp"
 
@@ -260,7 +260,8 @@ TEST_F(RehearseTest, AsksForEverySettingThatTheImageMakes) {
     put_root("/etc/kubernetes/makina/init.yaml", "apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\n");
     put_root("/etc/kubernetes/makina/other.yaml", "apiVersion: v1\n");
     put_root("/usr/bin/kubeadm", "");
-    EXPECT_THAT(command_of("sysctl kernel.panic"), HasSubstr("'/proc/sys/kernel/panic')\" = '10' ]"));
+    EXPECT_THAT(command_of("sysctl kernel.panic"),
+                HasSubstr("<'/proc/sys/kernel/panic'); echo \"$value\"; [ \"$value\" = '10' ]"));
     EXPECT_THAT(command_of("module ip-vs"), HasSubstr("'/sys/module/ip_vs'"));
     EXPECT_THAT(command_of("address 192.168.3.251/24"), HasSubstr("dev 'eth0' | grep -qF ' 192.168.3.251/24 '"));
     EXPECT_EQ(command_of("kubeadm /etc/kubernetes/makina/init.yaml"),
@@ -330,10 +331,13 @@ TEST_F(RehearseTest, DoesNotPassAWrongAnswerOrAFailedUnit) {
 }
 
 TEST_F(RehearseTest, SaysWhereABootStoppedAndShowsTheConsole) {
-    fake_qemu("echo 'Booting Linux on physical CPU 0'; echo 'Kernel panic - not syncing: no root'; exec sleep 100\n");
+    fake_qemu(
+        "echo 'Booting Linux on physical CPU 0'; printf '\\033[31mKernel panic - not syncing: no root\\033[0m\\n'; "
+        "exec sleep 100\n");
     const Verdict verdict = rehearse(request());
     EXPECT_EQ(verdict.reached.back().stage, BootStage::kernel);
-    EXPECT_EQ(verdict.stopped, "the boot failed: Kernel panic - not syncing: no root");
+    EXPECT_THAT(verdict.stopped, HasSubstr("the boot failed: "));
+    EXPECT_THAT(to_text(verdict), HasSubstr("stopped: the boot failed: Kernel panic - not syncing: no root\n"));
     EXPECT_THAT(to_text(verdict), HasSubstr("    Booting Linux on physical CPU 0\n    Kernel panic"));
     EXPECT_FALSE(verdict.passed());
 }
