@@ -150,6 +150,7 @@ std::uint64_t installed_kib(const std::string& control) {
 
 void require_dependencies(const std::vector<Deb>& debs, PackageSet there) {
     std::vector<std::string> controls;
+    controls.reserve(debs.size());
     for (const Deb& deb : debs) controls.push_back(read_control(deb.file).at("control"));
     for (const std::string& control : controls) there.add(control);
     std::string missing;

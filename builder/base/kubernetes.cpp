@@ -137,6 +137,7 @@ KubernetesParts kubernetes_from_folder(const BaseRequest& request) {
     if (!fs::is_directory(folder)) throw Error("kubernetes.from: " + folder.string() + " is not a folder");
     const std::vector<Deb> debs = debs_in(folder, request.kubernetes_packages);
     std::vector<ArchivePackage> offered;
+    offered.reserve(debs.size());
     for (const Deb& deb : debs) offered.push_back(deb.package);
     KubernetesParts parts;
     parts.version = to_string(request.kubernetes->version);
@@ -155,7 +156,9 @@ KubernetesParts kubernetes_from_folder(const BaseRequest& request) {
         std::string& text = follows_version(name) ? missing : spared;
         text += (text.empty() ? "" : ", ") + pick.missing;
     }
-    if (!parts.debs.empty() || !missing.empty()) missing += (missing.empty() || spared.empty() ? "" : ", ") + spared;
+    // Beside plain programs crictl and the plugins may be missing: then they are the node's to install.
+    const bool only_programs = parts.debs.empty() && !parts.programs.empty();
+    if (!only_programs) missing += (missing.empty() || spared.empty() ? "" : ", ") + spared;
     if (missing.empty()) return parts;
     throw Error("the folder " + folder.string() + " has no " + missing + " for " + to_string(request.architecture) +
                 ": put the .deb files there, or the programs kubeadm, kubelet, kubectl, crictl and cni/* themselves");
@@ -164,6 +167,7 @@ KubernetesParts kubernetes_from_folder(const BaseRequest& request) {
 void fetch_kubernetes(KubernetesParts& parts) {
     if (!parts.archive) return;
     std::vector<ArchivePackage> packages;
+    packages.reserve(parts.debs.size());
     for (const Deb& deb : parts.debs) packages.push_back(deb.package);
     const std::vector<fs::path> files = parts.archive->fetch_only(packages);
     for (std::size_t i = 0; i < files.size(); ++i) parts.debs[i].file = files[i];

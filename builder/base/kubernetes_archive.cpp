@@ -54,8 +54,8 @@ Apt open_archive(const BaseRequest& request, const std::string& url, const std::
     const std::string key = pinned_key(fetch_key(key_url), fingerprint, key_url);
     const std::string architecture = to_string(request.architecture);
     // By fingerprint and not by file name: sources.list has no way to write a path with a space.
-    const Apt apt(folder / sha256(url).substr(0, 12) / architecture, architecture,
-                  AptSource{"deb [signed-by=" + fingerprint + "] " + url + " /\n", "the key " + fingerprint, key});
+    Apt apt(folder / sha256(url).substr(0, 12) / architecture, architecture,
+            AptSource{"deb [signed-by=" + fingerprint + "] " + url + " /\n", "the key " + fingerprint, key});
     apt.update();
     return apt;
 }

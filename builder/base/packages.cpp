@@ -112,7 +112,9 @@ class NodeRoot {
     void place(const PackedFile& file, const std::string& content, const std::string& package) {
         const auto [known, is_new] = unpacked_.try_emplace(file.path, file);
         if (!is_new) {
-            if (S_ISDIR(file.mode) && S_ISDIR(known->second.mode)) return;
+            // A package from elsewhere may still have the folder /lib, which is a link here (see merged_path).
+            const bool holds_files = S_ISDIR(known->second.mode) || S_ISLNK(known->second.mode);
+            if (S_ISDIR(file.mode) && holds_files) return;
             throw Error("the packages " + package + " and " + owners_[file.path] + " both have " + file.path);
         }
         owners_[file.path] = package;
