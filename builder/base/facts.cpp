@@ -206,6 +206,15 @@ std::map<std::string, std::string> read_texts(const Ext4& root, const Fat& boot)
     return texts;
 }
 
+/// A vendor's firmware partition always has both; plans edit them.
+void require_boot_texts(const BaseFacts& facts) {
+    for (const char* const name : {"cmdline.txt", "config.txt"}) {
+        if (facts.files.count(std::string("/boot/firmware/") + name) == 0) {
+            throw Error(std::string("no ") + name + " on the boot partition: the image is damaged, fetch it again");
+        }
+    }
+}
+
 const Partition& require_partition(const PartitionTable& table, int number, const std::string& what) {
     const Partition* const found = table.find(number);
     if (found == nullptr || found->size == 0) {
@@ -232,6 +241,7 @@ BaseFacts read_facts(const std::filesystem::path& image) {
         facts.packages = installed_packages(read_text(root, "/var/lib/dpkg/status", largest_status).value_or(""));
         add_programs(root, facts.packages);
         facts.files = read_texts(root, fat);
+        if (facts.layout != Layout::debian) require_boot_texts(facts);
         return facts;
     });
 }
