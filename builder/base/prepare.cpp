@@ -9,6 +9,7 @@
 
 #include "builder/base/base.hpp"
 #include "builder/base/facts.hpp"
+#include "builder/base/kubernetes.hpp"
 #include "builder/base/packages.hpp"
 #include "builder/base/vendor_image.hpp"
 #include "builder/digest.hpp"
@@ -59,10 +60,37 @@ class Lock {
     Descriptor file_;
 };
 
+/// What is in a folder, by names, sizes and times: no need to read it only to see that nothing changed.
+std::string stamp_of_folder(const std::filesystem::path& folder) {
+    std::set<std::string> stamps;
+    std::error_code failed;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder, failed)) {
+        if (!entry.is_regular_file()) continue;
+        stamps.insert(entry.path().lexically_relative(folder).string() + " " + std::to_string(entry.file_size()) + " " +
+                      std::to_string(entry.last_write_time().time_since_epoch().count()));
+    }
+    std::string text;
+    for (const std::string& stamp : stamps) text += "\n" + stamp;
+    return text;
+}
+
+std::string describe_kubernetes_request(const BaseRequest& request) {
+    if (!request.kubernetes) return {};
+    std::string text = "\nkubernetes " + to_string(request.kubernetes->version);
+    std::vector<std::string> packages = request.kubernetes_packages;
+    std::sort(packages.begin(), packages.end());
+    for (const std::string& package : packages) text += " " + package;
+    if (request.kubernetes->source == KubernetesSource::folder) {
+        return text + "\nfolder " + request.kubernetes->folder.string() + stamp_of_folder(request.kubernetes->folder);
+    }
+    return text + "\narchive " + request.kubernetes_archive.url + " " + request.kubernetes_archive.fingerprint;
+}
+
 std::string describe_request(const BaseRequest& request) {
     const Base& base = request.base;
     std::string text =
         "request 1\narchitecture " + to_string(request.architecture) + "\nfree " + std::to_string(base.free_bytes);
+    text += describe_kubernetes_request(request);
     if (base.kind == BaseKind::image) return text + "\nimage " + base.source + "\nsha256 " + base.sha256 + "\n";
     text += "\nsuite " + base.suite + "\nmirror " + base.mirror + "\nsecurity " + base.security_mirror + "\n";
     std::vector<std::string> packages = request.packages;
@@ -149,22 +177,72 @@ BaseImage finished(const Store& store, const std::string& id) {
     return base;
 }
 
-void make(const BaseRequest& request, const Store& store, const std::filesystem::path& apt, const std::string& id) {
+void make(const BaseRequest& request, const Store& store, const std::filesystem::path& apt, const std::string& id,
+          const KubernetesParts& kubernetes) {
     const std::filesystem::path folder = store.begin(id);
     if (request.base.kind == BaseKind::packages) {
-        build_package_base(request, apt, folder, id);
+        build_package_base(request, apt, folder, id, kubernetes);
     } else {
-        (void)prepare_vendor_image(request, folder);
+        (void)prepare_vendor_image(request, folder, kubernetes);
     }
     store.finish(id);
 }
 
-}  // namespace
+std::string key_of(const BaseRequest& request) {
+    return sha256(describe_request(request) +
+                  (request.base.kind == BaseKind::image ? stamp_of_source(request.base) : ""));
+}
 
-BaseImage prepare_base(const BaseRequest& request) {
-    const Store store(request.cache);
-    const std::string asked = describe_request(request);
-    const std::string key = sha256(asked + (request.base.kind == BaseKind::image ? stamp_of_source(request.base) : ""));
+bool is_cached(const BaseRequest& request, const Store& store) {
+    return !request.refresh && store.holds(store.remembered(key_of(request)));
+}
+
+std::string in_one_line(std::string text) {
+    std::replace(text.begin(), text.end(), '\n', ' ');
+    return text;
+}
+
+/// Leaves Kubernetes to the node and says so once.
+void leave_kubernetes(BaseRequest& request, const std::string& why) {
+    std::string names;
+    for (const std::string& name : request.kubernetes_packages) names += (names.empty() ? "" : ", ") + name;
+    request.say("warning: the image lacks " + names + " " + to_string(request.kubernetes->version) + " (" + why +
+                "): the node installs them at its first boot and needs the internet for it");
+    request.kubernetes.reset();
+}
+
+/// Chooses what of Kubernetes goes in. With KubernetesSource::automatic that may be nothing, and then `request` asks
+/// for nothing any more.
+KubernetesParts choose_kubernetes(BaseRequest& request, const Store& store) {
+    if (request.kubernetes_packages.empty() || request.kubernetes->source == KubernetesSource::first_boot) {
+        request.kubernetes.reset();
+        return {};
+    }
+    // What the archive gave, it gave for both: a base made with one is used by the other.
+    const bool may_be_left = request.kubernetes->source == KubernetesSource::automatic;
+    if (may_be_left) request.kubernetes->source = KubernetesSource::repository;
+    if (is_cached(request, store)) return {};
+    if (request.offline) {
+        if (may_be_left) leave_kubernetes(request, "--offline");
+        return {};
+    }
+    KubernetesParts parts;
+    if (request.kubernetes->source == KubernetesSource::folder) {
+        parts = kubernetes_from_folder(request);
+    } else {
+        parts = kubernetes_from_archive(request, request.cache / "kubernetes", [&](const std::string& why) {
+            if (!may_be_left) throw Error(why);
+            const Version& version = request.kubernetes->version;
+            leave_kubernetes(request, kubernetes_repository(request.kubernetes_archive, version) +
+                                          " does not answer: " + in_one_line(why));
+        });
+    }
+    fetch_kubernetes(parts);
+    return parts;
+}
+
+BaseImage prepare(const BaseRequest& request, const Store& store, const KubernetesParts& kubernetes) {
+    const std::string key = key_of(request);
     const Lock lock(store.lock(key), request.say);
     const std::string known = store.remembered(key);
     if (!request.refresh && store.holds(known)) return finished(store, known);
@@ -172,15 +250,30 @@ BaseImage prepare_base(const BaseRequest& request) {
         throw Error("no base for this is cached in " + request.cache.string() +
                     ": build it once without --offline, with the network up");
     }
+    if (request.kubernetes && kubernetes.empty()) {
+        throw Error("the cached base went away while this waited for it: run the same command again");
+    }
     // apt's folder serves one at a time.
     const std::filesystem::path apt =
         request.cache / "apt" / sha256(request.base.mirror + "\n" + request.base.suite).substr(0, 12);
     const Lock apt_lock(store.lock("apt-" + apt.filename().string()), request.say);
-    const std::string id =
-        request.base.kind == BaseKind::packages ? sha256(describe_package_base(request, apt)) : sha256(key);
-    if (!store.holds(id)) make(request, store, apt, id);
+    const std::string what = request.base.kind == BaseKind::packages ? describe_package_base(request, apt) : key + "\n";
+    const std::string id = sha256(what + describe_kubernetes(kubernetes));
+    if (!store.holds(id)) make(request, store, apt, id, kubernetes);
     store.remember(key, id);
     return finished(store, id);
+}
+
+}  // namespace
+
+BaseImage prepare_base(const BaseRequest& given) {
+    const Store store(given.cache);
+    BaseRequest request = given;
+    if (!request.kubernetes) return prepare(request, store, {});
+    // The folder of Kubernetes packages serves one at a time, until they are unpacked.
+    const Lock lock(store.lock("kubernetes"), request.say);
+    const KubernetesParts kubernetes = choose_kubernetes(request, store);
+    return prepare(request, store, kubernetes);
 }
 
 }  // namespace makina
