@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -29,7 +30,7 @@ struct BaseRequest {
     KubernetesArchive kubernetes_archive;
     std::filesystem::path cache;  ///< folder that keeps bases between runs; made if missing
     bool refresh = false;         ///< resolve again even if a base for this request is cached
-    bool offline = false;         ///< use no network: a cached base or an Error
+    bool offline = false;         ///< use no network: a cached base, a local image, or an Error
     std::function<void(const std::string&)> say = [](const std::string&) {};  ///< one line of progress, for people
 };
 
@@ -37,6 +38,8 @@ struct BaseRequest {
 struct BaseImage {
     std::filesystem::path path;
     BaseFacts facts;
+    /// As long as this or a copy lives, no other build clears the base away.
+    std::shared_ptr<const void> in_use = nullptr;
 };
 
 /// Gives the base, from the cache or newly made. Safe with several builds at once and after a kill at any moment.
