@@ -149,7 +149,7 @@ void make_file_systems(const std::filesystem::path& image, std::uint64_t root_si
     table.disk_id = static_cast<std::uint32_t>(std::stoul(id.substr(0, 8), nullptr, 16)) | 1U;
     table.partitions = {{1, boot_offset, boot_size, 0x0c}, {2, root_offset, root_size, 0x83}};
     write_partition_table(image, table);
-    run_checked({{"mkfs.fat", "-F", "32", "-n", "BOOTFS", "-i", id.substr(8, 8), "--invariant", "--offset",
+    run_checked({{"mkfs.fat", "-F", "32", "--invariant", "-n", "BOOTFS", "-i", id.substr(8, 8), "--offset",
                   std::to_string(boot_offset / 512), image.string(), std::to_string(boot_size / 1024)}});
     // A UUID of version 4 in form, from the identity instead of chance, so that equal bases are equal bytes.
     const std::string uuid = id.substr(0, 8) + "-" + id.substr(8, 4) + "-4" + id.substr(13, 3) + "-a" +
