@@ -365,7 +365,7 @@ class KubernetesArchiveOnLoopback : public KubernetesInImage {
   protected:
     void SetUp() override {
         KubernetesInImage::SetUp();
-        for (const char* tool : {"gpg", "apt-get", "curl"}) {
+        for (const char* tool : {"gpg", "gpg-agent", "apt-get", "curl"}) {
             if (!have_program(tool)) GTEST_SKIP() << tool << " is not installed: no archive can be made and read";
         }
         put_debs();
