@@ -125,13 +125,20 @@ InstalledPackage unpack_package(const Deb& deb, const Unpacking& unpacking) {
             }
         }
     }
+    std::string sums;
     visit_deb(deb.file, [&](const PackedFile& file, const Content& content) {
         installed.paths.push_back(file.path);
         if (!unpacking.wanted(file.path)) return;
         const std::string bytes = S_ISREG(file.mode) && file.hard_link.empty() ? content() : std::string();
-        if (conffiles.count(file.path) != 0) installed.conffiles[file.path] = md5(bytes);
+        const bool conffile = conffiles.count(file.path) != 0;
+        if (conffile) installed.conffiles[file.path] = md5(bytes);
+        if (!conffile && S_ISREG(file.mode) && file.hard_link.empty()) {
+            sums += md5(bytes) + "  " + file.path.substr(1) + "\n";
+        }
         unpacking.place(file, bytes);
     });
+    // dpkg makes the sums itself for a package that comes without, or its audit would call it broken.
+    installed.control.try_emplace("md5sums", sums);
     return installed;
 }
 

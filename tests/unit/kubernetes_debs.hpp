@@ -58,7 +58,7 @@ inline std::filesystem::path write(const std::filesystem::path& folder, const Pa
         std::filesystem::permissions(tree.write("DEBIAN/" + name, text), std::filesystem::perms(0755));
     }
     std::filesystem::permissions(tree.path(), std::filesystem::perms(0755));
-    const auto file = folder / (package.name + "_" + package.version + "_" + package.architecture + ".deb");
+    auto file = folder / (package.name + "_" + package.version + "_" + package.architecture + ".deb");
     run_checked({{"dpkg-deb", "--root-owner-group", "--build", tree.path().string(), file.string()},
                  {{"SOURCE_DATE_EPOCH", std::to_string(vendors::released)}}});
     return file;

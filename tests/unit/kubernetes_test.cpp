@@ -225,6 +225,9 @@ TEST_F(KubernetesInImage, InstallsPackagesOnHold) {
     EXPECT_THAT(status, HasSubstr("Conffiles:\n /etc/default/kubelet " + md5("KUBELET_EXTRA_ARGS=\n") + "\n"));
     EXPECT_THAT(status, Not(HasSubstr("deinstall ok config-files\nVersion: 1.30.0")));
     EXPECT_THAT(root.read_file("/var/lib/dpkg/info/kubelet.list"), HasSubstr("\n/usr/bin/kubelet\n"));
+    EXPECT_EQ(root.read_file("/var/lib/dpkg/info/kubectl.md5sums"), md5(vendors::program(183)) + "  usr/bin/kubectl\n" +
+                                                                        md5("Apache-2.0\n") +
+                                                                        "  usr/share/doc/kubectl/copyright\n");
     EXPECT_EQ(root.stat("/var/lib/dpkg/info/kubelet.postinst")->mode, S_IFREG | 0755U);
     EXPECT_FALSE(root.stat("/ran")) << "a maintainer script ran";
     EXPECT_EQ(base.facts.layout, Layout::rpios_trixie);
@@ -361,7 +364,7 @@ class KubernetesArchiveOnLoopback : public KubernetesInImage {
   protected:
     void SetUp() override {
         KubernetesInImage::SetUp();
-        for (const char* tool : {"gpg", "apt-get", "curl"}) {
+        for (const char* tool : {"gpg", "gpg-agent", "apt-get", "curl"}) {
             if (!have_program(tool)) GTEST_SKIP() << tool << " is not installed: no archive can be made and read";
         }
         put_debs();
