@@ -30,7 +30,9 @@ std::string record_name(const InstalledPackage& package) {
 
 std::string status_paragraph(const InstalledPackage& package) {
     std::string conffiles = package.conffiles.empty() ? "" : "Conffiles:\n";
-    for (const auto& [path, md5] : package.conffiles) conffiles += " " + path + " " + md5 + "\n";
+    for (const auto& [path, md5] : package.conffiles) {
+        conffiles.append(" ").append(path).append(" ").append(md5).append("\n");
+    }
     std::string result;
     std::istringstream lines(package.control.at("control"));
     for (std::string line; std::getline(lines, line);) {

@@ -139,7 +139,8 @@ void grow_root(const fs::path& image, std::uint64_t free_bytes, std::int64_t now
             if (partition.number == 2) partition.size += more;
         }
         write_partition_table(image, table);
-        const Partition* const grown = read_partition_table(image).find(2);
+        const PartitionTable written = read_partition_table(image);
+        const Partition* const grown = written.find(2);
         if (grown == nullptr || grown->offset != root.offset || grown->size != root.size + more) {
             throw Error("the partition table cannot be changed as needed");
         }
