@@ -1,6 +1,7 @@
 #include "builder/base/database.hpp"
 
 #include <sstream>
+#include <utility>
 
 namespace makina {
 namespace {
@@ -28,20 +29,21 @@ std::string record_name(const InstalledPackage& package) {
 }
 
 std::string status_paragraph(const InstalledPackage& package) {
+    std::string conffiles = package.conffiles.empty() ? "" : "Conffiles:\n";
+    for (const auto& [path, md5] : package.conffiles) {
+        conffiles.append(" ").append(path).append(" ").append(md5).append("\n");
+    }
     std::string result;
     std::istringstream lines(package.control.at("control"));
     for (std::string line; std::getline(lines, line);) {
         if (line.empty()) continue;
-        // dpkg puts the configuration files before the description, which ends the paragraph.
-        if (line.rfind("Description:", 0) == 0 && !package.conffiles.empty()) {
-            result += "Conffiles:\n";
-            for (const auto& [path, md5] : package.conffiles) result += " " + path + " " + md5 + "\n";
-        }
+        // dpkg puts the configuration files before the description, which mostly ends the paragraph.
+        if (line.rfind("Description:", 0) == 0) result += std::exchange(conffiles, {});
         result += line + "\n";
         if (line.rfind("Package:", 0) == 0)
             result += std::string("Status: ") + (package.hold ? "hold" : "install") + " ok installed\n";
     }
-    return result;
+    return result + conffiles;
 }
 
 std::vector<File> package_records(const InstalledPackage& package) {

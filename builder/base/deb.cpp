@@ -126,13 +126,13 @@ void visit_member(const std::filesystem::path& deb, const std::string& prefix, c
     const Reader outer = new_reader(archive_read_support_format_ar);
     require(outer.get(), archive_read_open_filename(outer.get(), deb.c_str(), 1 << 16), what);
     archive_entry* entry = nullptr;
-    for (;;) {
-        const int code = archive_read_next_header(outer.get(), &entry);
+    bool found = false;
+    for (int code = ARCHIVE_OK; !found && code != ARCHIVE_EOF;) {
+        code = archive_read_next_header(outer.get(), &entry);
         require(outer.get(), code, what);
-        if (code == ARCHIVE_EOF)
-            throw Error(what + ": it has no " + prefix + ": the file is damaged or not a Debian package");
-        if (text(archive_entry_pathname(entry)).rfind(prefix, 0) == 0) break;
+        found = code != ARCHIVE_EOF && text(archive_entry_pathname(entry)).rfind(prefix, 0) == 0;
     }
+    if (!found) throw Error(what + ": it has no " + prefix + ": the file is damaged or not a Debian package");
     Member member;
     member.outer = outer.get();
     const Reader inner = new_reader(archive_read_support_format_tar);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
 #include <sched.h>
@@ -21,15 +22,17 @@
 
 namespace makina {
 
-/// Runs `work` in a process of its own, and gives what it gave or the text of what it threw.
-inline std::string in_child(const std::function<std::string()>& work) {
-    std::array<int, 2> ends{};
-    if (pipe(ends.data()) != 0) throw std::runtime_error("cannot make a pipe");
-    const Descriptor reader(ends[0]);
-    Descriptor writer(ends[1]);
-    const pid_t pid = fork();
-    if (pid < 0) throw std::runtime_error("cannot fork");
-    if (pid == 0) {
+/// A process of its own that runs `work`.
+class ChildProcess {
+  public:
+    explicit ChildProcess(const std::function<std::string()>& work) {
+        std::array<int, 2> ends{};
+        if (pipe2(ends.data(), O_CLOEXEC) != 0) throw std::runtime_error("cannot make a pipe");
+        reader_ = Descriptor(ends[0]);
+        const Descriptor writer(ends[1]);
+        pid_ = fork();
+        if (pid_ < 0) throw std::runtime_error("cannot fork");
+        if (pid_ > 0) return;
         std::string text;
         try {
             text = work();
@@ -39,15 +42,25 @@ inline std::string in_child(const std::function<std::string()>& work) {
         const bool written = write(writer.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
         _exit(written ? 0 : 1);
     }
-    writer.reset();
-    std::string text;
-    std::array<char, 4096> buffer{};
-    for (ssize_t count = 0; (count = read(reader.get(), buffer.data(), buffer.size())) > 0;) {
-        text.append(buffer.data(), static_cast<std::size_t>(count));
+    /// Waits for its end; what `work` gave, or the text of what it threw.
+    std::string result() {
+        std::string text;
+        std::array<char, 4096> buffer{};
+        for (ssize_t count = 0; (count = read(reader_.get(), buffer.data(), buffer.size())) > 0;) {
+            text.append(buffer.data(), static_cast<std::size_t>(count));
+        }
+        int status = 0;
+        waitpid(pid_, &status, 0);
+        return status == 0 ? text : "the child ended with status " + std::to_string(status);
     }
-    int status = 0;
-    waitpid(pid, &status, 0);
-    return status == 0 ? text : "the child ended with status " + std::to_string(status);
+
+  private:
+    Descriptor reader_;
+    pid_t pid_ = -1;
+};
+
+inline std::string in_child(const std::function<std::string()>& work) {
+    return ChildProcess(work).result();
 }
 
 /// Runs `work` in a process of its own and kills it after `delay`. True if it ended before that.

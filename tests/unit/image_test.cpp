@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <random>
-#include <thread>
 
 #include "builder/base/facts.hpp"
 #include "builder/digest.hpp"
@@ -268,10 +267,10 @@ TEST_F(Image, IsWholeHoweverManyBuildsWantTheName) {
         }
         return "fine";
     };
-    std::vector<std::string> said(3);
-    std::vector<std::thread> builds;
-    for (std::string& one : said) builds.emplace_back([&] { one = in_child(build); });
-    for (std::thread& one : builds) one.join();
+    std::vector<ChildProcess> builds;
+    for (int i = 0; i < 3; ++i) builds.emplace_back(build);
+    std::vector<std::string> said;
+    for (ChildProcess& one : builds) said.push_back(one.result());
     EXPECT_EQ(said, (std::vector<std::string>(3, "fine")));
     EXPECT_EQ(sha256_of_file(output), expected);
     EXPECT_EQ(names_in(output_folder()), "a.img ");
