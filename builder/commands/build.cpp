@@ -1,9 +1,12 @@
 #include "builder/commands/build.hpp"
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <chrono>
-#include <iostream>
+#include <cstdlib>
 #include <memory>
+#include <optional>
+#include <string_view>
 
 #include "builder/commands/terminal.hpp"
 
@@ -22,12 +25,27 @@ std::string suffix(Compression compression) {
     throw Error("an unknown compression");
 }
 
+bool names_a_file(const std::filesystem::path& output) {
+    const std::string extension = output.extension().string();
+    return extension == ".img" || extension == ".xz" || extension == ".zst";
+}
+
+/// Writers and unpackers of images go by the name's end.
+void check_output(const BuildOptions& options) {
+    const std::string output = options.output.string();
+    if (!names_a_file(options.output)) return;
+    if (options.all) throw Mistake("--output " + output + " is one file: with --all name a folder");
+    const std::string ending = options.compression == Compression::none ? ".img" : suffix(options.compression);
+    if (options.output.extension() == ending) return;
+    throw Mistake("--output " + output + " ends in " + options.output.extension().string() + ", but the image is " +
+                  (options.compression == Compression::none ? "not compressed" : "compressed as " + ending) +
+                  ": end it in " + ending + " or say another --compress");
+}
+
 std::filesystem::path output_of(const BuildOptions& options, const Node& node) {
-    const std::string extension = options.output.extension().string();
-    const bool is_file = extension == ".img" || extension == ".xz" || extension == ".zst";
-    if (is_file && options.all)
-        throw Mistake("--output " + options.output.string() + " is one file: with --all name a folder");
-    const auto path = is_file ? options.output : options.output / (node.name + ".img" + suffix(options.compression));
+    const auto path = names_a_file(options.output)
+                          ? options.output
+                          : options.output / (node.name + ".img" + suffix(options.compression));
     if (path.has_parent_path()) {
         std::error_code failed;
         std::filesystem::create_directories(path.parent_path(), failed);
@@ -40,12 +58,11 @@ void build_node(const BuildOptions& options, const Profile& profile, const Node&
                 Reporter& reporter) {
     const auto started = std::chrono::steady_clock::now();
     const BaseImage& base = bases.for_node(node);
-    const ImagePlan plan = plan_image(profile, node, base.facts, project_folder() / "overlays");
+    BaseFacts facts = base.facts;
+    facts.built = options.source_date_epoch.value_or(facts.built);
+    const ImagePlan plan = plan_image(profile, node, facts, project_folder() / "overlays");
     for (const std::string& warning : plan.warnings) reporter.warning(node.name, warning);
-    if (options.dry_run) {
-        std::cout << to_text(plan);
-        return;
-    }
+    if (options.dry_run) return reporter.plan(plan);
     ImageOptions image;
     image.output = output_of(options, node);
     image.compression = options.compression;
@@ -55,10 +72,28 @@ void build_node(const BuildOptions& options, const Profile& profile, const Node&
     reporter.image(node.name, written.path.string(), written.size, written.used, written.sha256, seconds.count());
 }
 
+/// https://reproducible-builds.org/specs/source-date-epoch/ asks for an error if the value is no number.
+std::optional<std::int64_t> source_date_epoch() {
+    const char* const variable = std::getenv("SOURCE_DATE_EPOCH");
+    if (variable == nullptr) return std::nullopt;
+    const std::string_view text = variable;
+    std::int64_t seconds = 0;
+    const auto read = std::from_chars(text.data(), text.data() + text.size(), seconds);
+    // FAT's calendar begins with 1980; what follows 2038-01-19 does not fit the time stamps that we write to ext4.
+    constexpr std::int64_t first = 315532800;
+    constexpr std::int64_t last = 2147483647;
+    if (read.ec != std::errc() || read.ptr != text.data() + text.size() || seconds < first || seconds > last) {
+        throw Mistake("SOURCE_DATE_EPOCH is \"" + std::string(text) + "\": it must be seconds since 1970, from " +
+                      std::to_string(first) + " to " + std::to_string(last) + ", or not be set");
+    }
+    return seconds;
+}
+
 }  // namespace
 
 int build(const BuildOptions& options) {
     if (options.all == !options.node.empty()) throw Mistake("say which node with --role NODE, or --all for every node");
+    check_output(options);
     const Profile profile = load_profile(profile_or_default(options.profile));
     Reporter reporter(options.json);
     BaseOptions base = options.base;
@@ -102,7 +137,10 @@ void add_build(CLI::App& app, int& exit_code) {
     command->add_option("--cache", options->base.cache, "folder that keeps bases (default: ~/.cache/makina)")
         ->type_name("FOLDER");
     command->add_flag("--json", options->json, "one JSON event a line on standard output, for programs");
-    command->callback([options, &exit_code] { exit_code = build(*options); });
+    command->callback([options, &exit_code] {
+        options->source_date_epoch = source_date_epoch();
+        exit_code = build(*options);
+    });
 }
 
 }  // namespace makina

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "builder/commands/cluster.hpp"
@@ -20,6 +22,7 @@ struct BuildOptions {
     Compression compression = Compression::none;
     bool dry_run = false;
     bool json = false;
+    std::optional<std::int64_t> source_date_epoch;  ///< time stamp of what is written; none: that of the base
     BaseOptions base;
 };
 

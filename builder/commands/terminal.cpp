@@ -21,6 +21,13 @@ std::string rounded(double value, int digits) {
     return text.data();
 }
 
+/// As inspect writes modes: "0644".
+std::string octal(std::uint32_t mode) {
+    std::array<char, 16> text{};
+    std::snprintf(text.data(), text.size(), "%04o", mode);
+    return text.data();
+}
+
 std::string bar(double part) {
     constexpr int width = 24;
     const int filled = static_cast<int>(part * width);
@@ -86,6 +93,30 @@ void Reporter::progress(const std::string& subject, std::uint64_t done, std::uin
 void Reporter::finish_line() {
     if (line_open_) std::cerr << "\r\x1b[K" << std::flush;
     line_open_ = false;
+}
+
+void Reporter::plan(const ImagePlan& plan) {
+    finish_line();
+    if (voice_ != Voice::json) {
+        std::cout << to_text(plan) << std::flush;
+        return;
+    }
+    nlohmann::ordered_json files = nlohmann::ordered_json::array();
+    for (const auto& [path, file] : plan.files.files()) {
+        files.push_back({{"path", path},
+                         {"mode", octal(file.mode)},
+                         {"user", file.user},
+                         {"group", file.group},
+                         {"origin", file.origin}});
+    }
+    emit({{"event", "plan"},
+          {"node", plan.node.name},
+          {"role", to_string(plan.node.role)},
+          {"base", plan.base_id},
+          {"built", plan.built},
+          {"files", std::move(files)},
+          {"removals", plan.removals},
+          {"first_boot", plan.first_boot}});
 }
 
 void Reporter::image(const std::string& subject, const std::string& path, std::uint64_t size, std::uint64_t used,

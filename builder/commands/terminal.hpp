@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string>
 
+#include "builder/plan.hpp"
+
 namespace makina {
 
 /// How a command speaks while it works.
@@ -24,6 +26,8 @@ class Reporter {
     void progress(const std::string& subject, std::uint64_t done, std::uint64_t total);
     /// Ends a line that progress has drawn.
     void finish_line();
+    /// What would be in an image.
+    void plan(const ImagePlan& plan);
     /// One finished image.
     void image(const std::string& subject, const std::string& path, std::uint64_t size, std::uint64_t used,
                const std::string& sha256, double seconds);
