@@ -1,6 +1,8 @@
 #include "builder/plan.hpp"
 
 #include <algorithm>
+#include <fstream>
+#include <iterator>
 
 #include "builder/plan/parts.hpp"
 #include "firstboot/bundle/error.hpp"
@@ -27,6 +29,15 @@ void drop_loose_links(FileTree& tree) {
     }
 }
 
+std::string read_whole(const std::filesystem::path& file) {
+    std::ifstream stream(file, std::ios::binary);
+    std::string content{std::istreambuf_iterator<char>(stream), {}};
+    if (!stream.is_open() || stream.bad()) {
+        throw_system("reading manifest " + file.string());
+    }
+    return content;
+}
+
 }  // namespace
 
 void add_extra_files(const Profile& profile, ImagePlan& plan) {
@@ -35,6 +46,21 @@ void add_extra_files(const Profile& profile, ImagePlan& plan) {
                             .mode = extra.mode,
                             .content = extra.content,
                             .origin = "the profile's files for " + to_string(plan.node.role)});
+    }
+}
+
+void add_manifests(const Profile& profile, ImagePlan& plan) {
+    if (plan.node.role != Role::control_plane) {
+        return;
+    }
+    int number = 0;
+    for (const std::filesystem::path& manifest : profile.manifests) {
+        // The number keeps the profile's order when the folder is applied by name.
+        ++number;
+        const std::string order = (number < 10 ? "0" : "") + std::to_string(number);
+        plan.files.put(File{.path = "/etc/kubernetes/makina/manifests/" + order + "-" + manifest.filename().string(),
+                            .content = read_whole(manifest),
+                            .origin = "the profile's manifests"});
     }
 }
 
@@ -55,6 +81,8 @@ ImagePlan plan_image(const Profile& profile, const Node& node, const BaseFacts& 
     }
     drop_loose_links(plan.files);
     adapt_to_layout(profile, node, base, plan);
+    use_old_iptables(profile, plan);
+    add_manifests(profile, plan);
     add_extra_files(profile, plan);
     add_warnings(profile, base, plan);
     // What is written is not removed.

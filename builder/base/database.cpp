@@ -46,6 +46,22 @@ std::string status_paragraph(const InstalledPackage& package) {
     return result + conffiles;
 }
 
+std::vector<File> package_records(const InstalledPackage& package) {
+    std::vector<File> files;
+    const std::string prefix = "/var/lib/dpkg/info/" + record_name(package) + ".";
+    for (const auto& [name, content] : package.control) {
+        const bool script =
+            name == "preinst" || name == "postinst" || name == "prerm" || name == "postrm" || name == "config";
+        if (name != "control") files.push_back(record(prefix + name, content, script ? 0755 : 0644));
+    }
+    std::string list = "/.\n";
+    for (const std::string& path : package.paths) {
+        if (path != "/") list += path + "\n";
+    }
+    files.push_back(record(prefix + "list", list));
+    return files;
+}
+
 std::vector<File> package_database(const std::vector<InstalledPackage>& packages, const std::string& architecture) {
     std::vector<File> files;
     std::string status;
@@ -58,17 +74,7 @@ std::vector<File> package_database(const std::vector<InstalledPackage>& packages
             states +=
                 "Package: " + package.package.name + "\nArchitecture: " + architecture + "\nAuto-Installed: 1\n\n";
         }
-        const std::string prefix = "/var/lib/dpkg/info/" + record_name(package) + ".";
-        for (const auto& [name, content] : package.control) {
-            const bool script =
-                name == "preinst" || name == "postinst" || name == "prerm" || name == "postrm" || name == "config";
-            if (name != "control") files.push_back(record(prefix + name, content, script ? 0755 : 0644));
-        }
-        std::string list = "/.\n";
-        for (const std::string& path : package.paths) {
-            if (path != "/") list += path + "\n";
-        }
-        files.push_back(record(prefix + "list", list));
+        for (File& file : package_records(package)) files.push_back(std::move(file));
     }
     files.push_back(record("/var/lib/dpkg/info/format", "1\n"));
     files.push_back(record("/var/lib/dpkg/arch", architecture + "\n"));

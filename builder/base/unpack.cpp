@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <cerrno>
 #include <cstring>
@@ -58,6 +59,15 @@ class Source {
         *data = buffer_.data();
         return count;
     }
+    /// The last eight bytes as two little-endian numbers.
+    [[nodiscard]] std::array<std::uint32_t, 2> last_words() const {
+        std::array<unsigned char, 8> bytes{};
+        const auto at = static_cast<off_t>(size_ - std::min<std::uint64_t>(size_, bytes.size()));
+        if (pread(file_.get(), bytes.data(), bytes.size(), at) < 0) throw_system("reading " + path_.string());
+        std::array<std::uint32_t, 2> words{};
+        for (unsigned i = 0; i < 8; ++i) words[i / 4] |= static_cast<std::uint32_t>(bytes[i]) << (i % 4 * 8);
+        return words;
+    }
     /// Reads what libarchive left, so that the hash is that of the whole file.
     std::string finish() {
         const void* ignored = nullptr;
@@ -94,18 +104,42 @@ Packing Source::packing() const {
     throw Error(path_.string() + ": neither a disk image nor one packed with xz, zstd, gzip or zip");
 }
 
+/// CRC-32 as gzip computes it (RFC 1952, 8): libarchive's gzip reader does not compare it.
+class Crc32 {
+  public:
+    Crc32() {
+        for (std::uint32_t i = 0; i < 256; ++i) {
+            std::uint32_t value = i;
+            for (int bit = 0; bit < 8; ++bit) value = (value >> 1) ^ ((value & 1) != 0 ? 0xedb88320U : 0U);
+            table_[i] = value;
+        }
+    }
+    void add(const char* data, std::size_t size) {
+        for (std::size_t i = 0; i < size; ++i) {
+            state_ = (state_ >> 8) ^ table_[(state_ ^ static_cast<unsigned char>(data[i])) & 0xff];
+        }
+    }
+    [[nodiscard]] std::uint32_t value() const { return ~state_; }
+
+  private:
+    std::array<std::uint32_t, 256> table_{};
+    std::uint32_t state_ = 0xffffffffU;
+};
+
 /// The image that is written: zero blocks are left out, and every limit is kept.
 class Target {
   public:
-    Target(const std::filesystem::path& path, const Source& source, const UnpackLimits& limits)
+    Target(const std::filesystem::path& path, const Source& source, bool with_sum, const UnpackLimits& limits)
         : path_(path),
           file_(open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)),
           source_(source),
           limits_(limits) {
         if (!file_) throw_system("making " + path.string());
+        if (with_sum) sum_.emplace();
     }
     /// `size` is a multiple of the block size in every call but the last.
     void append(const char* data, std::size_t size) {
+        if (sum_) sum_->add(data, size);
         if (size_ == 0) check_start(std::string_view(data, size));
         size_ += size;
         check_limits();
@@ -115,6 +149,10 @@ class Target {
             write_all(data + begin, at - begin, size_ - size + begin);
             while (at < size && is_zero(data + at, std::min(block, size - at))) at += std::min(block, size - at);
         }
+    }
+    /// RFC 1952, 2.3: CRC-32 and size modulo 2^32 of what was packed.
+    [[nodiscard]] bool fits(std::uint32_t crc, std::uint32_t size) const {
+        return sum_->value() == crc && static_cast<std::uint32_t>(size_) == size;
     }
     void finish() const {
         if (size_ == 0) throw Error(source_.path().string() + ": the image in it is empty");
@@ -157,6 +195,7 @@ class Target {
     const Source& source_;
     UnpackLimits limits_;
     std::uint64_t size_ = 0;
+    std::optional<Crc32> sum_;
 };
 
 ssize_t read_source(archive* reader, void* source, const void** data) {
@@ -245,6 +284,14 @@ void copy_from_zip(const Source& source, archive* reader, Target& target) {
     if (images == 0) throw Error(source.path().string() + ": no .img in the zip");
 }
 
+/// One gzip member is what every packer of images writes; its last eight bytes are checksum and size.
+void check_gzip_end(const Source& source, const Target& image) {
+    const std::array<std::uint32_t, 2> end = source.last_words();
+    if (!image.fits(end[0], end[1])) {
+        throw Error(source.path().string() + ": damaged or cut off (its checksum is wrong): fetch it again");
+    }
+}
+
 /// A packed image is never smaller unpacked: less room than this cannot be enough.
 void check_room(const Source& source, const std::filesystem::path& target) {
     struct statvfs room {};
@@ -265,13 +312,14 @@ std::string unpack_image(const std::filesystem::path& source, const std::filesys
     Source packed(source);
     const Packing packing = packed.packing();
     if (packing != Packing::plain) check_room(packed, target);
-    Target image(target, packed, limits);
+    Target image(target, packed, packing == Packing::gzip, limits);
     const Reader reader = open_reader(packed, packing);
     if (packing == Packing::zip) {
         copy_from_zip(packed, reader.get(), image);
     } else if (next_entry(packed, reader.get())) {
         copy_entry(packed, reader.get(), image);
     }
+    if (packing == Packing::gzip) check_gzip_end(packed, image);
     image.finish();
     return packed.finish();
 }

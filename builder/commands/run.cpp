@@ -1,7 +1,64 @@
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <iostream>
+
+#include "builder/commands/build.hpp"
+#include "builder/commands/check.hpp"
+#include "builder/commands/cluster.hpp"
 #include "builder/commands/commands.hpp"
+#include "builder/commands/completion.hpp"
+#include "builder/commands/diff.hpp"
+#include "builder/commands/inspect.hpp"
+#include "builder/commands/rehearse.hpp"
 
 namespace makina {
-int run_makina_image(int, char**) {
-    return 0;
+namespace {
+
+/// What would be written for a node, for `diff --role A --role B`.
+FileTree planned_files(const std::filesystem::path& file, const std::string& name) {
+    const Profile profile = load_profile(profile_or_default(file));
+    const Node& node = node_named(profile, name);
+    Bases bases(profile, {cache_or_default({}), false, false},
+                [](const std::string& text) { std::cerr << "base: " << text << '\n'; });
+    return plan_image(profile, node, bases.for_node(node).facts, project_folder() / "overlays").files;
 }
+
+int fail(const std::string& text, int code) {
+    std::cerr << (code == 2 ? "" : "makina-image: ") << text << std::endl;
+    return code;
+}
+
+}  // namespace
+
+int run_makina_image(int argc, char** argv) {
+    // A reader that goes away (`inspect | head`) is told by a failed write, not by our death half-way through a file.
+    std::signal(SIGPIPE, SIG_IGN);
+    int exit_code = 0;
+    CLI::App app("makina-image: SD-card images for the nodes of a Kubernetes cluster");
+    app.require_subcommand(1);
+    app.footer(
+        "Start with: makina-image build --role master-1\nExit codes: 0 done, 1 a fault, 2 a mistake in the command "
+        "line or the profile.");
+    app.set_version_flag("--version", "makina-image " MAKINA_VERSION);
+    add_build(app, exit_code);
+    add_check(app, exit_code);
+    add_inspect(app, exit_code);
+    add_diff(app, planned_files, exit_code);
+    add_rehearse(app, exit_code);
+    add_completion(app, exit_code);
+    try {
+        app.parse(argc, argv);
+        return exit_code;
+    } catch (const CLI::ParseError& error) {
+        const int code = app.exit(error);
+        return code == 0 ? 0 : 2;
+    } catch (const Mistake& error) {
+        return fail(error.what(), 2);
+    } catch (const Error& error) {
+        return fail(error.what(), 1);
+    } catch (const std::exception& error) {
+        return fail(std::string("unexpected fault: ") + error.what(), 1);
+    }
+}
+
 }  // namespace makina

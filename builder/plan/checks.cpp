@@ -26,12 +26,13 @@ bool one_line(const std::string& text) {
 // kubeadm writes labels and taints into a file of kubelet's arguments without quotes of its own.
 void check_node(const Node& node) {
     const std::string who = "node " + shown(node.name) + ": ";
+    const std::string value_of = who + "value of label ";
     for (const auto& [key, value] : node.labels) {
         if (!made_of(key, "._/-")) {
             refuse(who + "label", key, "a label's key is letters, digits and ._/-");
         }
         if (!value.empty() && !made_of(value, "._-")) {
-            refuse(who + "value of label " + key, value, "a label's value is letters, digits and ._-");
+            refuse(std::string(value_of).append(key), value, "a label's value is letters, digits and ._-");
         }
     }
     for (const std::string& taint : node.taints) {

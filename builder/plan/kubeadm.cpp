@@ -63,7 +63,8 @@ std::string label_argument(const Node& node) {
     std::string result;
     for (const auto& [key, value] : node.labels) {
         if (!is_restricted_label(key)) {
-            result += (result.empty() ? "" : ",") + key + "=" + value;
+            result += result.empty() ? "" : ",";
+            result.append(key).append("=").append(value);
         }
     }
     return result;

@@ -19,14 +19,18 @@ void put_file(ImagePlan& plan, const std::string& path, std::string content, con
     plan.files.put(std::move(file));
 }
 
-void mask(ImagePlan& plan, const std::string& unit, const std::string& origin) {
+void put_link(ImagePlan& plan, const std::string& path, const std::string& target, const std::string& origin) {
     File file;
-    file.path = units + unit;
+    file.path = path;
     file.kind = FileKind::symlink;
     file.mode = 0777;
-    file.content = "/dev/null";
+    file.content = target;
     file.origin = origin;
     plan.files.put(std::move(file));
+}
+
+void mask(ImagePlan& plan, const std::string& unit, const std::string& origin) {
+    put_link(plan, units + unit, "/dev/null", origin);
 }
 
 // What must not be the same on two cards, whoever made the base.
@@ -125,6 +129,23 @@ void edit_vendor_fstab(const BaseFacts& base, ImagePlan& plan) {
 }
 
 }  // namespace
+
+void use_old_iptables(const Profile& profile, ImagePlan& plan) {
+    const bool kubernetes = plan.node.role == Role::control_plane || plan.node.role == Role::worker;
+    if (!kubernetes || profile.kubernetes.version >= Version{1, 17, 0}) {
+        return;
+    }
+    constexpr std::array<std::array<const char*, 2>, 6> links = {{{"iptables", "iptables-legacy"},
+                                                                  {"iptables-save", "iptables-legacy-save"},
+                                                                  {"iptables-restore", "iptables-legacy-restore"},
+                                                                  {"ip6tables", "ip6tables-legacy"},
+                                                                  {"ip6tables-save", "ip6tables-legacy-save"},
+                                                                  {"ip6tables-restore", "ip6tables-legacy-restore"}}};
+    for (const auto& [name, program] : links) {
+        put_link(plan, std::string("/etc/alternatives/") + name, std::string("/usr/sbin/") + program,
+                 "kube-proxy before 1.17 writes rules of the old kind");
+    }
+}
 
 std::string to_string(Layout layout) {
     switch (layout) {

@@ -122,6 +122,10 @@ void warn_of_kubernetes(const Profile& profile, const BaseFacts& base, const Nod
             warn("kubelet may not give itself the label " + key + ": set it with kubectl label");
         }
     }
+    if (version < Version{1, 19, 0}) {
+        warn("kubernetes " + to_string(version) +
+             " knows only cgroup v1, and the base has cgroup v2: kubelet may not start");
+    }
     if (version >= Version{1, 36, 0} && containerd_major(base) < 2) {
         warn("kubernetes " + to_string(version) + " wants containerd 2, the base has containerd 1");
     }
@@ -146,8 +150,12 @@ void warn_of_names(const Gateway& gateway, const Warn& warn) {
 
 }  // namespace
 
+std::vector<std::string> kubernetes_packages_for(Role role) {
+    return runs_kubernetes(role) ? kubernetes_packages() : Names{};
+}
+
 std::vector<std::string> missing_kubernetes(const BaseFacts& base, Role role) {
-    return runs_kubernetes(role) ? missing(base, kubernetes_packages()) : Names{};
+    return missing(base, kubernetes_packages_for(role));
 }
 
 std::vector<std::string> packages_for(const Profile& profile, Role role, Architecture architecture) {
@@ -188,6 +196,9 @@ void add_first_boot(const Profile& profile, const BaseFacts& base, ImagePlan& pl
         for (const std::string& name : machine_packages(base.architecture)) {
             wanted.erase(name);
         }
+        // A vendor's image without systemd-resolved gets its name servers in /etc/resolv.conf instead.
+        wanted.erase("systemd-resolved");
+        wanted.erase("libnss-resolve");
     }
     const Names kubernetes = missing_kubernetes(base, plan.node.role);
     wanted.insert(kubernetes.begin(), kubernetes.end());
@@ -210,6 +221,11 @@ void add_warnings(const Profile& profile, const BaseFacts& base, ImagePlan& plan
     if (!others.empty()) {
         warn("the base lacks " + listed(others) +
              ": the node installs them at its first boot and needs the internet for it");
+    }
+    const Extras& extras = extras_of(profile, node);
+    if (base.layout == Layout::debian && !writes_pi_boot(base) &&
+        !(extras.kernel_arguments.empty() && extras.config_txt.empty())) {
+        warn("kernel arguments and config.txt lines of the profile are left out: this base boots its own way");
     }
     if (node.hardware == Hardware::rpi5 && base.layout == Layout::debian) {
         warn("a Raspberry Pi 5 does not start with Debian's kernel: use a Raspberry Pi OS image as base");

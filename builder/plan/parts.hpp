@@ -56,6 +56,10 @@ namespace makina {
 void adapt_to_layout(const Profile& profile, const Node& node, const BaseFacts& base, ImagePlan& plan);
 /// Files of the profile for the node's role.
 void add_extra_files(const Profile& profile, ImagePlan& plan);
+/// What the profile applies once, on every control plane, because any of them may be the one that makes the cluster.
+void add_manifests(const Profile& profile, ImagePlan& plan);
+/// For Kubernetes whose kube-proxy cannot see rules of nftables (before 1.17): Debian's alternatives of iptables.
+void use_old_iptables(const Profile& profile, ImagePlan& plan);
 /// Decides what the node has to install itself, and everything that a person should know.
 void add_first_boot(const Profile& profile, const BaseFacts& base, ImagePlan& plan);
 void add_warnings(const Profile& profile, const BaseFacts& base, ImagePlan& plan);

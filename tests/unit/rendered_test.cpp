@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
+#include <unistd.h>
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <sstream>
 
@@ -9,6 +11,7 @@
 #include "firstboot/bundle/error.hpp"
 #include "tests/unit/clusters.hpp"
 #include "tests/unit/kubeadm_types.hpp"
+#include "tests/unit/plans.hpp"
 #include "tests/unit/scratch.hpp"
 
 namespace makina {
@@ -16,16 +19,9 @@ namespace {
 
 // The files of images as the programs see them that read them on the node.
 
-const std::filesystem::path overlays = std::filesystem::path(MAKINA_SOURCE) / "overlays";
-
-ImagePlan plan_of(const Profile& profile, const std::string& node) {
-    return plan_image(profile, *profile.find(node), clusters::debian(profile), overlays);
-}
-
-std::string content(const ImagePlan& plan, const std::string& path) {
-    const File* file = plan.files.find(path);
-    return file == nullptr ? "(no " + path + ")" : file->content;
-}
+using plans::content;
+using plans::overlays_folder;
+using plans::plan_of;
 
 std::vector<Profile> all_clusters() {
     std::vector<Profile> all = {clusters::pair(), clusters::external_etcd(), clusters::static_pods(),
@@ -94,7 +90,7 @@ TEST(Rendered, EveryNodeOfEveryProfileOfTheProjectHasAPlan) {
         for (const Node& node : reading.profile->nodes) {
             BaseFacts base = clusters::debian(*reading.profile);
             base.architecture = node.architecture;
-            const ImagePlan plan = plan_image(*reading.profile, node, base, overlays);
+            const ImagePlan plan = plan_image(*reading.profile, node, base, overlays_folder());
             EXPECT_EQ(content(plan, "/etc/hostname"), node.name + "\n");
             ++count;
         }
@@ -196,7 +192,7 @@ TEST(Rendered, Containerd2HasAConfigurationOfItsOwn) {
     BaseFacts base = clusters::debian(profile);
     base.packages["containerd"] = "1:2.1.9-1";
     const std::string config =
-        content(plan_image(profile, *profile.find("worker-1"), base, overlays), "/etc/containerd/config.toml");
+        content(plan_image(profile, *profile.find("worker-1"), base, overlays_folder()), "/etc/containerd/config.toml");
     EXPECT_NE(config.find("version = 3\n"), std::string::npos);
     EXPECT_NE(config.find("bin_dirs = [\"/opt/cni/bin\", \"/usr/lib/cni\"]\n"), std::string::npos);
     EXPECT_NE(
@@ -225,6 +221,60 @@ TEST(Rendered, SystemdAcceptsEveryUnitOfOurs) {
         }
     });
     EXPECT_GT(count, 0);
+}
+
+TEST(Rendered, EtcdKnowsEveryVariableAndAsksForTheCertificate) {
+    if (!have_program("etcd") || !have_network_namespace()) {
+        GTEST_SKIP() << "etcd is not installed, or no network namespace can be made";
+    }
+    const Scratch scratch;
+    const int count = each_file("/etc/default/etcd", [&](const File& file) {
+        Command command{{"unshare", "-rn", "etcd"}};
+        std::istringstream lines(file.content);
+        for (std::string line; std::getline(lines, line);) {
+            const auto equals = line.find('=');
+            if (line.rfind("ETCD_", 0) == 0 && equals != std::string::npos) {
+                std::string value = line.substr(equals + 1);
+                value.erase(std::remove(value.begin(), value.end(), '\''), value.end());
+                command.environment[line.substr(0, equals)] = value;
+            }
+        }
+        EXPECT_GT(command.environment.size(), 20U);
+        command.environment["ETCD_DATA_DIR"] = (scratch / "data").string();
+        const Result result = run(command);
+        const std::string said = result.output + result.errors;
+        EXPECT_NE(result.status, 0);
+        EXPECT_EQ(said.find("unrecognized"), std::string::npos) << said;
+        EXPECT_NE(said.find("open /etc/etcd/pki/peer.crt: no such file or directory"), std::string::npos) << said;
+    });
+    EXPECT_EQ(count, 3);
+}
+
+TEST(Rendered, SysusersMakesTheAdministratorWithoutAPassword) {
+    if (!have_program("systemd-sysusers")) {
+        GTEST_SKIP() << "systemd-sysusers is not installed";
+    }
+    if (geteuid() != 0) {
+        GTEST_SKIP() << "systemd-sysusers changes owners, which needs root";
+    }
+    const Scratch scratch;
+    const ImagePlan plan = plan_of(clusters::pair(), "lb-1");
+    scratch.write("usr/lib/sysusers.d/makina.conf", content(plan, "/usr/lib/sysusers.d/makina.conf"));
+    // A vendor's image may have somebody with the number 1000 already.
+    scratch.write("etc/passwd", "root:x:0:0:root:/root:/bin/bash\npi:x:1000:1000::/home/pi:/bin/sh\n");
+    scratch.write("etc/group", "root:x:0:\npi:x:1000:\n");
+    const Result result = run({{"systemd-sysusers", "--root=" + scratch.path().string()}});
+    ASSERT_EQ(result.status, 0) << result.errors;
+    EXPECT_NE(slurp(scratch / "etc/passwd").find(":MAKINA administrator:/home/makina:/bin/bash\n"), std::string::npos);
+    EXPECT_NE(slurp(scratch / "etc/shadow").find("makina:!*:"), std::string::npos);
+}
+
+TEST(Rendered, OwnersAreUsersThatEveryBaseHas) {
+    // An image of a base without etcd or haproxy must still be built; their users come with their packages.
+    (void)each_file("/", [](const File& file) {
+        EXPECT_EQ(file.user, "root");
+        EXPECT_EQ(file.group, "root");
+    });
 }
 
 TEST(Rendered, EveryDropInIsMadeOfSectionsAndSettings) {
@@ -256,7 +306,7 @@ TEST(Rendered, EveryScriptIsAShellScript) {
     BaseFacts bare = clusters::debian(profile);
     bare.packages.clear();
     for (const Node& node : profile.nodes) {
-        const ImagePlan plan = plan_image(profile, node, bare, overlays);
+        const ImagePlan plan = plan_image(profile, node, bare, overlays_folder());
         for (const auto& [path, file] : plan.files.files()) {
             if (file.content.rfind("#!/bin/sh", 0) == 0) {
                 const Result result = run({{"sh", "-n", scratch.write("script", file.content).string()}});
@@ -292,7 +342,7 @@ void expect_fields(const YAML::Node& node, const kubeadm_types::Types& types, co
             const auto name = each.first.as<std::string>();
             const kubeadm_types::Struct& fields = types.at(type);
             ASSERT_TRUE(fields.count(name) == 1) << where << " has no field " << name;
-            expect_fields(each.second, types, fields.at(name), where + "." + name);
+            expect_fields(each.second, types, fields.at(name), std::string(where).append(".").append(name));
         }
     }
 }

@@ -164,7 +164,7 @@ inline void write_root(const Scratch& scratch, const Image& image, const std::fi
 
 /// Writes scratch/name, a raw image.
 inline std::filesystem::path write(const Scratch& scratch, const std::string& name, const Image& image) {
-    const std::filesystem::path file = scratch / name;
+    std::filesystem::path file = scratch / name;
     std::ofstream(file).close();
     std::filesystem::resize_file(file, image.boot_offset + image.boot_size + image.root_size);
     write_partition_table(file, {image.disk_id,
@@ -206,6 +206,7 @@ inline std::filesystem::path pack(const std::filesystem::path& file, Packing pac
         archive_entry_set_mtime(entry.get(), released, 0);
         require(archive_write_header(writer.get(), entry.get()));
         if (archive_write_data(writer.get(), content.data(), content.size()) < 0) require(ARCHIVE_FATAL);
+        if (packing != Packing::zip) break;
     }
     require(archive_write_close(writer.get()));
     return file;

@@ -1,0 +1,146 @@
+#include "builder/commands/build.hpp"
+
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <chrono>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "builder/commands/terminal.hpp"
+
+namespace makina {
+namespace {
+
+std::string suffix(Compression compression) {
+    switch (compression) {
+        case Compression::none:
+            return "";
+        case Compression::xz:
+            return ".xz";
+        case Compression::zstd:
+            return ".zst";
+    }
+    throw Error("an unknown compression");
+}
+
+bool names_a_file(const std::filesystem::path& output) {
+    const std::string extension = output.extension().string();
+    return extension == ".img" || extension == ".xz" || extension == ".zst";
+}
+
+/// Writers and unpackers of images go by the name's end.
+void check_output(const BuildOptions& options) {
+    const std::string output = options.output.string();
+    if (!names_a_file(options.output)) return;
+    if (options.all) throw Mistake("--output " + output + " is one file: with --all name a folder");
+    const std::string ending = options.compression == Compression::none ? ".img" : suffix(options.compression);
+    if (options.output.extension() == ending) return;
+    throw Mistake("--output " + output + " ends in " + options.output.extension().string() + ", but the image is " +
+                  (options.compression == Compression::none ? "not compressed" : "compressed as " + ending) +
+                  ": end it in " + ending + " or say another --compress");
+}
+
+std::filesystem::path output_of(const BuildOptions& options, const Node& node) {
+    const auto path = names_a_file(options.output)
+                          ? options.output
+                          : options.output / (node.name + ".img" + suffix(options.compression));
+    if (path.has_parent_path()) {
+        std::error_code failed;
+        std::filesystem::create_directories(path.parent_path(), failed);
+        if (failed) throw Error("making the folder " + path.parent_path().string() + ": " + failed.message());
+    }
+    return path;
+}
+
+void build_node(const BuildOptions& options, const Profile& profile, const Node& node, Bases& bases,
+                Reporter& reporter) {
+    const auto started = std::chrono::steady_clock::now();
+    const BaseImage& base = bases.for_node(node);
+    BaseFacts facts = base.facts;
+    facts.built = options.source_date_epoch.value_or(facts.built);
+    const ImagePlan plan = plan_image(profile, node, facts, project_folder() / "overlays");
+    for (const std::string& warning : plan.warnings) reporter.warning(node.name, warning);
+    if (options.dry_run) return reporter.plan(plan);
+    ImageOptions image;
+    image.output = output_of(options, node);
+    image.compression = options.compression;
+    image.progress = [&](std::uint64_t done, std::uint64_t total) { reporter.progress(node.name, done, total); };
+    const WrittenImage written = write_image(plan, base, image);
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
+    reporter.image(node.name, written.path.string(), written.size, written.used, written.sha256, seconds.count());
+}
+
+/// https://reproducible-builds.org/specs/source-date-epoch/ asks for an error if the value is no number.
+std::optional<std::int64_t> source_date_epoch() {
+    const char* const variable = std::getenv("SOURCE_DATE_EPOCH");
+    if (variable == nullptr) return std::nullopt;
+    const std::string_view text = variable;
+    std::int64_t seconds = 0;
+    const auto read = std::from_chars(text.data(), text.data() + text.size(), seconds);
+    // FAT's calendar begins with 1980; what follows 2038-01-19 does not fit the time stamps that we write to ext4.
+    constexpr std::int64_t first = 315532800;
+    constexpr std::int64_t last = 2147483647;
+    if (read.ec != std::errc() || read.ptr != text.data() + text.size() || seconds < first || seconds > last) {
+        throw Mistake("SOURCE_DATE_EPOCH is \"" + std::string(text) + "\": it must be seconds since 1970, from " +
+                      std::to_string(first) + " to " + std::to_string(last) + ", or not be set");
+    }
+    return seconds;
+}
+
+}  // namespace
+
+int build(const BuildOptions& options) {
+    if (options.all == !options.node.empty()) throw Mistake("say which node with --role NODE, or --all for every node");
+    check_output(options);
+    const Profile profile = load_profile(profile_or_default(options.profile));
+    Reporter reporter(options.json);
+    BaseOptions base = options.base;
+    base.cache = cache_or_default(base.cache);
+    Bases bases(profile, base, [&](const std::string& text) { reporter.step("base", text); });
+    if (!options.all) {
+        const Node& node = node_named(profile, options.node);
+        during("building " + node.name, [&] { build_node(options, profile, node, bases, reporter); });
+        return 0;
+    }
+    for (const Node& node : profile.nodes) {
+        during("building " + node.name, [&] { build_node(options, profile, node, bases, reporter); });
+    }
+    return 0;
+}
+
+void add_build(CLI::App& app, int& exit_code) {
+    const auto options = std::make_shared<BuildOptions>();
+    CLI::App* const command = app.add_subcommand("build", "write the SD-card image of a node");
+    command->footer(
+        "Example: makina-image build --role master-1 --output out\n"
+        "The first build makes the base that all nodes of a role share and takes a minute or two; further ones take "
+        "seconds.");
+    auto* const node =
+        command->add_option("--role,--node", options->node, "the node of the profile to build, such as master-1")
+            ->type_name("NODE");
+    command->add_flag("--all", options->all, "build every node of the profile")->excludes(node);
+    command->add_option("--profile", options->profile, "the cluster's file (default: profiles/makina.yaml)")
+        ->type_name("FILE");
+    command->add_option("--output", options->output, "folder for the images, or one .img file (default: out)")
+        ->type_name("PATH");
+    const std::map<std::string, Compression> kinds = {
+        {"none", Compression::none}, {"xz", Compression::xz}, {"zstd", Compression::zstd}};
+    command->add_option("--compress", options->compression, "compress the image: none, xz or zstd (default: none)")
+        ->transform(CLI::CheckedTransformer(kinds, CLI::ignore_case).description(""))
+        ->type_name("KIND");
+    command->add_flag("--dry-run", options->dry_run, "print what would be in the image, write none");
+    command->add_flag("--refresh-base", options->base.refresh,
+                      "ask the package archive again, even if a base is cached");
+    command->add_flag("--offline", options->base.offline, "use no network: only what is cached");
+    command->add_option("--cache", options->base.cache, "folder that keeps bases (default: ~/.cache/makina)")
+        ->type_name("FOLDER");
+    command->add_flag("--json", options->json, "one JSON event a line on standard output, for programs");
+    command->callback([options, &exit_code] {
+        options->source_date_epoch = source_date_epoch();
+        exit_code = build(*options);
+    });
+}
+
+}  // namespace makina

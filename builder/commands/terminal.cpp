@@ -1,0 +1,138 @@
+#include "builder/commands/terminal.hpp"
+
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+namespace makina {
+namespace {
+
+void emit(const nlohmann::ordered_json& event) {
+    // File names need not be UTF-8; JSON must be.
+    std::cout << event.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << std::endl;
+}
+
+std::string rounded(double value, int digits) {
+    std::array<char, 32> text{};
+    std::snprintf(text.data(), text.size(), "%.*f", digits, value);
+    return text.data();
+}
+
+/// As inspect writes modes: "0644".
+std::string octal(std::uint32_t mode) {
+    std::array<char, 16> text{};
+    std::snprintf(text.data(), text.size(), "%04o", mode);
+    return text.data();
+}
+
+std::string bar(double part) {
+    constexpr int width = 24;
+    const int filled = static_cast<int>(part * width);
+    return "[" + std::string(static_cast<std::size_t>(filled), '#') +
+           std::string(static_cast<std::size_t>(width - filled), '.') + "]";
+}
+
+}  // namespace
+
+std::string human_size(std::uint64_t bytes) {
+    const std::array<const char*, 5> units = {"B", "KiB", "MiB", "GiB", "TiB"};
+    auto value = static_cast<double>(bytes);
+    std::size_t unit = 0;
+    for (; value >= 1024 && unit + 1 < units.size(); ++unit) value /= 1024;
+    return rounded(value, unit == 0 || value >= 100 ? 0 : 1) + " " + units.at(unit);
+}
+
+Reporter::Reporter(bool json)
+    : voice_(json                         ? Voice::json
+             : isatty(STDERR_FILENO) != 0 ? Voice::terminal
+                                          : Voice::lines) {}
+
+void Reporter::step(const std::string& subject, const std::string& text) {
+    if (voice_ == Voice::json) return emit({{"event", "step"}, {"node", subject}, {"text", text}});
+    finish_line();
+    std::cerr << subject << ": " << text << std::endl;
+}
+
+void Reporter::warning(const std::string& subject, const std::string& text) {
+    if (voice_ == Voice::json) return emit({{"event", "warning"}, {"node", subject}, {"text", text}});
+    finish_line();
+    std::cerr << "warning: " << text << std::endl;
+}
+
+void Reporter::progress(const std::string& subject, std::uint64_t done, std::uint64_t total) {
+    const auto now = Clock::now();
+    if (subject != subject_) {
+        subject_ = subject;
+        started_ = now;
+        drawn_ = {};
+    }
+    // Ten times a second is smooth for an eye and cheap for a log of events.
+    if (voice_ == Voice::lines || (done < total && now - drawn_ < std::chrono::milliseconds(100))) return;
+    drawn_ = now;
+    const double seconds = std::max(std::chrono::duration<double>(now - started_).count(), 1e-3);
+    const double rate = static_cast<double>(done) / seconds;
+    const double left = rate > 0 ? static_cast<double>(total - done) / rate : 0;
+    if (voice_ == Voice::json) {
+        return emit({{"event", "progress"},
+                     {"node", subject},
+                     {"done", done},
+                     {"total", total},
+                     {"rate", static_cast<std::uint64_t>(rate)},
+                     {"left_s", left}});
+    }
+    const double part = total == 0 ? 1 : static_cast<double>(done) / static_cast<double>(total);
+    std::cerr << "\r" << subject << "  " << bar(part) << " " << rounded(part * 100, 0) << " %  "
+              << human_size(static_cast<std::uint64_t>(rate)) << "/s  " << rounded(left, 0) << " s left \x1b[K"
+              << std::flush;
+    line_open_ = true;
+}
+
+void Reporter::finish_line() {
+    if (line_open_) std::cerr << "\r\x1b[K" << std::flush;
+    line_open_ = false;
+}
+
+void Reporter::plan(const ImagePlan& plan) {
+    finish_line();
+    if (voice_ != Voice::json) {
+        std::cout << to_text(plan) << std::flush;
+        return;
+    }
+    nlohmann::ordered_json files = nlohmann::ordered_json::array();
+    for (const auto& [path, file] : plan.files.files()) {
+        files.push_back({{"path", path},
+                         {"mode", octal(file.mode)},
+                         {"user", file.user},
+                         {"group", file.group},
+                         {"origin", file.origin}});
+    }
+    emit({{"event", "plan"},
+          {"node", plan.node.name},
+          {"role", to_string(plan.node.role)},
+          {"base", plan.base_id},
+          {"built", plan.built},
+          {"files", std::move(files)},
+          {"removals", plan.removals},
+          {"first_boot", plan.first_boot}});
+}
+
+void Reporter::image(const std::string& subject, const std::string& path, std::uint64_t size, std::uint64_t used,
+                     const std::string& sha256, double seconds) {
+    if (voice_ == Voice::json) {
+        return emit({{"event", "image"},
+                     {"node", subject},
+                     {"path", path},
+                     {"size", size},
+                     {"used", used},
+                     {"sha256", sha256},
+                     {"seconds", seconds}});
+    }
+    finish_line();
+    std::cout << "image   " << path << "\nsize    " << size << " bytes (" << human_size(size) << ", "
+              << human_size(used) << " to write)\nsha256  " << sha256 << std::endl;
+}
+
+}  // namespace makina

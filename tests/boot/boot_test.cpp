@@ -1,0 +1,161 @@
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+
+#include "builder/process.hpp"
+#include "tests/unit/scratch.hpp"
+
+namespace makina {
+namespace {
+
+using Json = nlohmann::json;
+
+/// One node of profiles/makina.yaml or profiles/external-etcd.yaml for each role.
+struct Subject {
+    const char* role;
+    const char* node;
+    const char* profile;
+    std::vector<std::string> questions;  ///< those that must have been asked; all asked must be answered well
+};
+
+std::string environment(const char* name) {
+    const char* const value = std::getenv(name);
+    return value == nullptr ? "" : value;
+}
+
+std::vector<Subject> subjects() {
+    const std::vector<std::string> kubelet = {"memory-cgroup",
+                                              "containerd",
+                                              "containerd-cgroups",
+                                              "sysctl net.bridge.bridge-nf-call-iptables",
+                                              "sysctl net.bridge.bridge-nf-call-ip6tables",
+                                              "sysctl net.ipv4.ip_forward",
+                                              "sysctl fs.inotify.max_user_watches",
+                                              "module overlay",
+                                              "module br_netfilter"};
+    const std::vector<Subject> all = {
+        {"control-plane", "master-1", "makina.yaml", kubelet},
+        {"worker", "worker-1", "makina.yaml", kubelet},
+        {"load-balancer", "lb-1", "makina.yaml", {"haproxy", "keepalived"}},
+        {"gateway", "gateway-1", "makina.yaml", {"nftables", "nftables-loaded", "sysctl net.ipv4.ip_forward"}},
+        {"etcd", "etcd-1", "external-etcd.yaml", {"etcd", "etcd-settings"}}};
+    if (environment("MAKINA_ALL") == "1") return all;
+    return {all.front()};
+}
+
+/// The seconds of every boot of this run; printed as the suite's last line.
+class Figures : public testing::Environment {
+  public:
+    void TearDown() override {
+        if (!figures_.empty()) std::printf("figures: %s\n", figures_.dump().c_str());
+    }
+    void put(const std::string& name, double value) { figures_[name] = value; }
+
+  private:
+    Json figures_ = Json::object();
+};
+
+Figures* figures() {
+    static auto* const environment = new Figures;  // GoogleTest owns it once it is added
+    return environment;
+}
+
+class Boot : public testing::TestWithParam<Subject> {
+  protected:
+    void SetUp() override {
+        if (!have_program("qemu-system-aarch64")) {
+            GTEST_SKIP() << "qemu-system-aarch64 is not installed: apt install qemu-system-arm";
+        }
+    }
+    /// The node's image: one that was built before, or a new one.
+    [[nodiscard]] std::filesystem::path image() const {
+        const std::string node = GetParam().node;
+        const std::string built = environment("MAKINA_BOOT_IMAGES");
+        if (!built.empty()) return std::filesystem::path(built) / (node + ".img");
+        const std::string profile = std::string(MAKINA_SOURCE) + "/profiles/" + GetParam().profile;
+        const Result build =
+            run({{MAKINA_IMAGE, "build", "--profile", profile, "--role", node, "--output", scratch.path().string()}});
+        EXPECT_EQ(build.status, 0) << build.output << build.errors;
+        return scratch.path() / (node + ".img");
+    }
+
+    Scratch scratch;
+};
+
+TEST_P(Boot, ReachesMultiUserAndAnswersEveryQuestionWell) {
+    const Subject& subject = GetParam();
+    const std::filesystem::path file = image();
+    ASSERT_TRUE(std::filesystem::exists(file)) << file;
+    const auto written = std::filesystem::last_write_time(file);
+
+    const Result rehearsed = run({{MAKINA_IMAGE, "rehearse", "--json", "--timeout", "1200", "--question",
+                                   "kernel-arguments=cat /proc/cmdline", file.string()}});
+    const Json verdict = Json::parse(rehearsed.output, nullptr, false);
+    ASSERT_FALSE(verdict.is_discarded()) << rehearsed.output << rehearsed.errors;
+
+    EXPECT_EQ(rehearsed.status, 0);
+    EXPECT_EQ(verdict["stopped"], "") << verdict["last_output"].get<std::string>();
+    EXPECT_EQ(verdict["reached"], "multi-user");
+    EXPECT_EQ(verdict["node"], subject.node);
+    EXPECT_EQ(verdict["role"], subject.role);
+    EXPECT_EQ(verdict["failed_units"], Json::array());
+    std::set<std::string> asked;
+    bool address = false;
+    for (const Json& answer : verdict["answers"]) {
+        EXPECT_TRUE(answer["good"].get<bool>()) << answer.dump(2);
+        const auto name = answer["name"].get<std::string>();
+        asked.insert(name);
+        address = address || name.rfind("address ", 0) == 0;
+    }
+    for (const char* const name : {"no-swap", "no-failed-unit", "packages-complete", "hostname", "clock", "sshd"}) {
+        EXPECT_TRUE(asked.contains(name)) << name;
+    }
+    for (const std::string& name : subject.questions) EXPECT_TRUE(asked.contains(name)) << name;
+    EXPECT_TRUE(address) << "no address of a network file was asked for";
+    EXPECT_TRUE(verdict["passed"].get<bool>());
+    EXPECT_EQ(std::filesystem::last_write_time(file), written) << "the image was written";
+
+    std::string figure = std::string("boot_seconds_") + subject.role;
+    std::replace(figure.begin(), figure.end(), '-', '_');
+    if (!verdict["stages"].empty()) {
+        figures()->put(figure, verdict["stages"].back()["seconds"].get<double>());
+        figures()->put("boot_seconds", verdict["stages"].back()["seconds"].get<double>());
+    }
+}
+
+TEST_P(Boot, IsStoppedAtOnceIfTheRootIsNotThere) {
+    if (GetParam().role != std::string("control-plane")) GTEST_SKIP() << "the same for every role";
+    // A copy whose disk signature is another: no partition has the PARTUUID that cmdline.txt names.
+    const std::filesystem::path copy = scratch / "broken.img";
+    run_checked({{"cp", "--sparse=always", image().string(), copy.string()}});
+    {
+        std::fstream disk(copy, std::ios::in | std::ios::out | std::ios::binary);
+        disk.seekp(440);  // the signature's place in an MBR
+        disk.write("\x01\x02\x03\x04", 4);
+    }
+    const Result rehearsed = run({{MAKINA_IMAGE, "rehearse", "--json", "--timeout", "600", copy.string()}});
+    const Json verdict = Json::parse(rehearsed.output, nullptr, false);
+    ASSERT_FALSE(verdict.is_discarded()) << rehearsed.output << rehearsed.errors;
+    EXPECT_EQ(rehearsed.status, 1);
+    EXPECT_EQ(verdict["reached"], "initrd");
+    EXPECT_FALSE(verdict["passed"].get<bool>());
+    EXPECT_NE(verdict["stopped"], "");
+}
+
+INSTANTIATE_TEST_SUITE_P(Roles, Boot, testing::ValuesIn(subjects()), [](const auto& subject) {
+    std::string name = subject.param.role;
+    std::replace(name.begin(), name.end(), '-', '_');
+    return name;
+});
+
+[[maybe_unused]] const testing::Environment* const registered = testing::AddGlobalTestEnvironment(figures());
+
+}  // namespace
+}  // namespace makina

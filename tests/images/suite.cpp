@@ -1,0 +1,126 @@
+#include "tests/images/suite.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <sstream>
+
+#include "firstboot/bundle/error.hpp"
+#include "tests/unit/scratch.hpp"
+
+namespace makina::images {
+namespace {
+
+std::string environment(const char* name) {
+    const char* const value = std::getenv(name);
+    return value == nullptr ? "" : value;
+}
+
+/// Holds the cards of a run, and prints the figures when every test is done.
+class Shelf : public testing::Environment {
+  public:
+    void SetUp() override { scratch_ = std::make_unique<Scratch>(); }
+    void TearDown() override {
+        cards_.clear();
+        scratch_.reset();
+        Json figures = Json::object();
+        for (const auto& [name, number] : figures_) figures[name] = number;
+        std::printf("figures: %s\n", figures.dump().c_str());
+        (void)std::fflush(stdout);
+    }
+
+    const BuiltCard& card(const Subject& subject) {
+        const std::string key = subject.profile + " " + subject.node;
+        if (const auto found = cards_.find(key); found != cards_.end()) return found->second;
+        const fs::path file = *scratch_ / (subject.profile + "-" + subject.node + ".img");
+        const Result built = makina(build_arguments(subject, file, {"--json"}));
+        if (built.status != 0) throw Error("building " + key + ": " + built.errors);
+        figures_["roles_built"] += 1;
+        return cards_[key] = {file, event(built.output, "image")};
+    }
+    void count(const std::string& figure, std::uint64_t number) { figures_[figure] += number; }
+
+  private:
+    std::unique_ptr<Scratch> scratch_;
+    std::map<std::string, BuiltCard> cards_;
+    std::map<std::string, std::uint64_t> figures_;
+};
+
+Shelf& shelf() {
+    static auto* const shelf = new Shelf;  // GoogleTest owns it once it is added
+    return *shelf;
+}
+
+[[maybe_unused]] const testing::Environment* const registered = testing::AddGlobalTestEnvironment(&shelf());
+
+}  // namespace
+
+bool long_form() {
+    return environment("MAKINA_ALL") == "1";
+}
+
+std::vector<Subject> subjects() {
+    const std::vector<Subject> all = {{"control-plane", "master-1", "makina.yaml"},
+                                      {"gateway", "gateway-1", "makina.yaml"},
+                                      {"worker", "worker-1", "makina.yaml"},
+                                      {"load-balancer", "lb-1", "makina.yaml"},
+                                      {"etcd", "etcd-1", "external-etcd.yaml"}};
+    return long_form() ? all : std::vector<Subject>(all.begin(), all.begin() + 2);
+}
+
+fs::path cache() {
+    if (const std::string folder = environment("MAKINA_CACHE"); !folder.empty()) return folder;
+    if (const std::string folder = environment("XDG_CACHE_HOME"); !folder.empty()) return fs::path(folder) / "makina";
+    return fs::path(environment("HOME")) / ".cache/makina";
+}
+
+fs::path profile(const std::string& name) {
+    return fs::path(MAKINA_SOURCE) / "profiles" / name;
+}
+
+Result makina(std::vector<std::string> arguments, std::map<std::string, std::string> environment) {
+    arguments.insert(arguments.begin(), MAKINA_IMAGE);
+    return run({std::move(arguments), std::move(environment)});
+}
+
+std::vector<std::string> build_arguments(const Subject& subject, const fs::path& output,
+                                         const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"build",          "--profile",  profile(subject.profile).string(),
+                                          "--role",         subject.node, "--cache",
+                                          cache().string(), "--output",   output.string()};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+}
+
+std::vector<std::string> lines(const std::string& text) {
+    std::vector<std::string> result;
+    std::istringstream stream(text);
+    for (std::string line; std::getline(stream, line);) result.push_back(line);
+    return result;
+}
+
+std::vector<Json> events(const std::string& text) {
+    std::vector<Json> result;
+    for (const std::string& line : lines(text)) result.push_back(Json::parse(line, nullptr, false));
+    return result;
+}
+
+Json event(const std::string& text, const std::string& kind) {
+    Json last;
+    for (const Json& event : events(text)) {
+        if (event.is_object() && event.value("event", "") == kind) last = event;
+    }
+    return last;
+}
+
+const BuiltCard& card(const Subject& subject) {
+    return shelf().card(subject);
+}
+
+void count(const std::string& figure, std::uint64_t number) {
+    shelf().count(figure, number);
+}
+
+}  // namespace makina::images

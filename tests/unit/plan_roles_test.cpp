@@ -1,0 +1,342 @@
+#include "builder/plan.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "builder/plan/parts.hpp"
+#include "firstboot/bundle/error.hpp"
+#include "tests/unit/clusters.hpp"
+#include "tests/unit/plans.hpp"
+
+namespace makina {
+namespace {
+
+using plans::content;
+using plans::enabled;
+using plans::node_of;
+using plans::plan_of;
+using plans::problem;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+
+// --- what a Kubernetes node is ---
+
+TEST(Plan, KubernetesNodesHaveModulesAndSysctls) {
+    for (const char* node : {"master-1", "worker-1"}) {
+        const ImagePlan plan = plan_of(clusters::pair(), node);
+        const std::string modules = content(plan, "/etc/modules-load.d/makina.conf");
+        for (const char* module : {"\noverlay\n", "\nbr_netfilter\n", "\nvxlan\n", "\nnf_conntrack\n"}) {
+            EXPECT_THAT(modules, HasSubstr(module));
+        }
+        const std::string sysctls = content(plan, "/etc/sysctl.d/90-makina.conf");
+        for (const char* line : {"\nnet.ipv4.ip_forward = 1\n", "\nnet.bridge.bridge-nf-call-iptables = 1\n",
+                                 "\nnet.bridge.bridge-nf-call-ip6tables = 1\n"}) {
+            EXPECT_THAT(sysctls, HasSubstr(line));
+        }
+    }
+}
+
+TEST(Plan, OtherNodesHaveNothingOfKubernetes) {
+    for (const char* node : {"lb-1", "etcd-1", "gateway-1"}) {
+        const ImagePlan plan = plan_of(clusters::external_etcd(), node);
+        for (const auto& [path, file] : plan.files.files()) {
+            EXPECT_THAT(path, Not(HasSubstr("kube"))) << node;
+            EXPECT_THAT(path, Not(HasSubstr("containerd"))) << node;
+            EXPECT_THAT(path, Not(HasSubstr("/cni"))) << node;
+        }
+    }
+}
+
+TEST(Plan, KubeletWaitsForKubeadmAndKnowsItsAddress) {
+    const ImagePlan plan = plan_of(clusters::pair(), "worker-1");
+    EXPECT_TRUE(enabled(plan, "kubelet.service"));
+    EXPECT_TRUE(enabled(plan, "containerd.service"));
+    const std::string drop_in = content(plan, "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf");
+    EXPECT_THAT(
+        drop_in,
+        HasSubstr("\nConditionPathExists=/usr/bin/kubelet\nConditionPathExists=/var/lib/kubelet/config.yaml\n"));
+    EXPECT_THAT(content(plan, "/etc/default/kubelet"), HasSubstr("\nKUBELET_EXTRA_ARGS='--node-ip=192.168.3.11'\n"));
+}
+
+TEST(Plan, PauseImageIsInStepWithKubeadm) {
+    EXPECT_EQ(pause_image({1, 13, 5}), "registry.k8s.io/pause:3.1");
+    EXPECT_EQ(pause_image({1, 19, 4}), "registry.k8s.io/pause:3.2");
+    EXPECT_EQ(pause_image({1, 21, 0}), "registry.k8s.io/pause:3.4.1");
+    EXPECT_EQ(pause_image({1, 22, 0}), "registry.k8s.io/pause:3.5");
+    EXPECT_EQ(pause_image({1, 23, 1}), "registry.k8s.io/pause:3.6");
+    EXPECT_EQ(pause_image({1, 24, 9}), "registry.k8s.io/pause:3.7");
+    EXPECT_EQ(pause_image({1, 30, 0}), "registry.k8s.io/pause:3.9");
+    EXPECT_EQ(pause_image({1, 31, 5}), "registry.k8s.io/pause:3.10");
+    EXPECT_EQ(pause_image({1, 34, 1}), "registry.k8s.io/pause:3.10.1");
+}
+
+TEST(Plan, ReadsTheMajorVersionOfContainerd) {
+    BaseFacts base;
+    EXPECT_EQ(containerd_major(base), 1);
+    base.packages["containerd"] = "1.7.24~ds1-6+deb13u1";
+    EXPECT_EQ(containerd_major(base), 1);
+    base.packages["containerd"] = "2:2.1.9~ds1-1";
+    EXPECT_EQ(containerd_major(base), 2);
+    base.packages = {{"containerd.io", "2.1.4-1~debian.13~trixie"}};
+    EXPECT_EQ(containerd_major(base), 2);
+    base.packages = {{"containerd", "git-7"}};
+    EXPECT_THROW((void)containerd_major(base), Error);
+}
+
+TEST(Plan, ControlPlanesHaveWhatKubeadmNeeds) {
+    const std::string init = content(plan_of(clusters::pair(), "master-2"), "/etc/kubernetes/makina/init.yaml");
+    for (const char* line :
+         {"\ncontrolPlaneEndpoint: \"192.168.3.240:9000\"\n", "\n    - \"192.168.3.240\"\n",
+          "\nclusterName: \"makina\"\n", "\nkubernetesVersion: \"v1.34.1\"\n", "\n  podSubnet: \"10.244.0.0/16\"\n",
+          "\n  advertiseAddress: \"192.168.3.252\"\n", "\n  name: \"master-2\"\n", "\ncgroupDriver: systemd\n",
+          "\nfailSwapOn: true\n", "\nresolvConf: /run/systemd/resolve/resolv.conf\n"}) {
+        EXPECT_THAT(init, HasSubstr(line));
+    }
+    EXPECT_EQ(plan_of(clusters::pair(), "worker-1").files.find("/etc/kubernetes/makina/init.yaml"), nullptr);
+}
+
+TEST(Plan, TaintsAreKubeadmsOwnUnlessTheProfileSaysOtherwise) {
+    Profile profile = clusters::pair();
+    const auto init = [&] { return content(plan_of(profile, "master-1"), "/etc/kubernetes/makina/init.yaml"); };
+    EXPECT_THAT(init(), Not(HasSubstr("taints")));
+    profile.control_plane.schedulable = true;
+    EXPECT_THAT(init(), HasSubstr("\n  taints: []\n"));
+    profile.control_plane.schedulable = false;
+    node_of(profile, "master-1").taints = {"disk=slow:PreferNoSchedule"};
+    EXPECT_THAT(
+        init(),
+        HasSubstr(
+            "\n    - key: \"node-role.kubernetes.io/control-plane\"\n      value: \"\"\n      effect: \"NoSchedule\"\n"
+            "    - key: \"disk\"\n      value: \"slow\"\n      effect: \"PreferNoSchedule\"\n"));
+    profile.kubernetes.version = {1, 19, 4};
+    EXPECT_THAT(init(), HasSubstr("node-role.kubernetes.io/master"));
+    EXPECT_THAT(init(), Not(HasSubstr("node-role.kubernetes.io/control-plane")));
+}
+
+TEST(Plan, LabelsGoThroughKubeletUnlessItMayNot) {
+    Profile profile = clusters::pair();
+    node_of(profile, "worker-1").labels = {
+        {"disk", "ssd"}, {"node-role.kubernetes.io/node", ""}, {"topology.kubernetes.io/zone", "a"}};
+    const ImagePlan plan = plan_of(profile, "worker-1");
+    EXPECT_THAT(content(plan, "/etc/kubernetes/makina/join.yaml"),
+                HasSubstr("\n    - name: \"node-labels\"\n      value: \"disk=ssd,topology.kubernetes.io/zone=a\"\n"));
+    EXPECT_THAT(plan.warnings,
+                ElementsAre("worker-1: kubelet may not give itself the label node-role.kubernetes.io/node: set "
+                            "it with kubectl label"));
+}
+
+TEST(Plan, LimitsBecomePatches) {
+    const ImagePlan plan = plan_of(clusters::pair(), "master-1");
+    EXPECT_THAT(content(plan, "/etc/kubernetes/makina/patches/kube-apiserver+strategic.yaml"),
+                HasSubstr("\n          cpu: \"1500m\"\n          memory: \"1Gi\"\n"));
+    EXPECT_THAT(content(plan, "/etc/kubernetes/makina/patches/etcd+strategic.yaml"),
+                HasSubstr("\n        limits:\n          memory: \"512Mi\"\n"));
+    EXPECT_THAT(content(plan, "/etc/kubernetes/makina/init.yaml"),
+                HasSubstr("\npatches:\n  directory: /etc/kubernetes/makina/patches\n"));
+}
+
+TEST(Plan, OldKubeadmHasNoPatchesAndThePersonIsTold) {
+    Profile profile = clusters::pair();
+    profile.kubernetes.version = {1, 21, 14};
+    const ImagePlan plan = plan_of(profile, "master-1");
+    EXPECT_EQ(plan.files.find("/etc/kubernetes/makina/patches/etcd+strategic.yaml"), nullptr);
+    EXPECT_THAT(content(plan, "/etc/kubernetes/makina/init.yaml"), Not(HasSubstr("patches")));
+    EXPECT_THAT(plan.warnings, ElementsAre("master-1: kubeadm of kubernetes 1.21.14 knows no patches: the limits of "
+                                           "kube-apiserver and etcd are left out"));
+}
+
+TEST(Plan, ABoardOf1GigabyteMayBeAControlPlane) {
+    Profile profile = clusters::pair();
+    node_of(profile, "master-1").hardware = Hardware::rpi3;
+    EXPECT_THAT(content(plan_of(profile, "master-1"), "/etc/kubernetes/makina/init.yaml"),
+                HasSubstr("\n  ignorePreflightErrors:\n    - \"Mem\"\n"));
+    EXPECT_THAT(content(plan_of(profile, "master-2"), "/etc/kubernetes/makina/init.yaml"), Not(HasSubstr("Mem")));
+}
+
+TEST(Plan, RefusesAKubernetesThatCannotBeConfigured) {
+    Profile profile = clusters::pair();
+    profile.kubernetes.version = {1, 12, 3};
+    EXPECT_EQ(
+        problem(profile, "master-1"),
+        "kubernetes 1.12.3 is older than 1.13, the first whose kubeadm can be configured here: use a newer version");
+}
+
+// --- balancers ---
+
+TEST(Plan, BalancersFollowThePortOfTheProfile) {
+    // A generator once took the port and wrote 9000 always.
+    EXPECT_THAT(content(plan_of(clusters::pair(), "lb-1"), "/etc/haproxy/haproxy.cfg"),
+                HasSubstr("\n    bind *:9000\n"));
+    EXPECT_THAT(content(plan_of(clusters::external_etcd(), "lb-3"), "/etc/haproxy/haproxy.cfg"),
+                HasSubstr("\n    bind *:64430\n"));
+    EXPECT_THAT(content(plan_of(clusters::external_etcd(), "lb-3"), "/usr/lib/makina/check-api"),
+                HasSubstr("'https://127.0.0.1:64430/readyz'"));
+}
+
+TEST(Plan, BalancersKeepLongConnections) {
+    // Three seconds for clients cut every join with "unexpected EOF".
+    const std::string config = content(plan_of(clusters::pair(), "lb-1"), "/etc/haproxy/haproxy.cfg");
+    EXPECT_THAT(config, HasSubstr("\n    timeout client 4h\n    timeout server 4h\n"));
+}
+
+TEST(Plan, BalancersAskTheControlPlanesThemselves) {
+    const std::string config = content(plan_of(clusters::pair(), "lb-1"), "/etc/haproxy/haproxy.cfg");
+    for (const char* line :
+         {"\n    http-check send meth GET uri /readyz\n", "\n    http-check expect status 200\n",
+          "\n    default-server check check-ssl verify none inter 1s rise 2 fall 3\n",
+          "\n    server master-1 192.168.3.251:6443\n", "\n    server master-3 192.168.3.253:6443\n"}) {
+        EXPECT_THAT(config, HasSubstr(line));
+    }
+    Profile old = clusters::pair();
+    old.kubernetes.version = {1, 13, 5};
+    EXPECT_THAT(content(plan_of(old, "lb-1"), "/etc/haproxy/haproxy.cfg"), HasSubstr(" uri /healthz\n"));
+}
+
+TEST(Plan, TheVirtualAddressNeedsAWorkingFrontend) {
+    // A check of the process alone keeps the address on a balancer that reaches nobody.
+    const ImagePlan plan = plan_of(clusters::pair(), "lb-2");
+    const std::string config = content(plan, "/etc/keepalived/keepalived.conf");
+    for (const char* line :
+         {"\n    script \"/usr/lib/makina/check-api\"\n", "\n    weight 0\n", "\n    state BACKUP\n",
+          "\n    nopreempt\n", "\n    virtual_router_id 77\n", "\n    unicast_src_ip 192.168.3.242\n",
+          "\n    unicast_peer {\n        192.168.3.241\n    }\n", "\n        192.168.3.240/24 dev eth0\n",
+          "\n    track_script {\n        api\n    }\n", "\n    enable_script_security\n"}) {
+        EXPECT_THAT(config, HasSubstr(line));
+    }
+    EXPECT_EQ(plan.files.find("/usr/lib/makina/check-api")->mode, 0755U);
+    EXPECT_TRUE(enabled(plan, "haproxy.service"));
+    EXPECT_TRUE(enabled(plan, "keepalived.service"));
+    EXPECT_THAT(content(plan, "/etc/systemd/system/keepalived.service.d/makina.conf"),
+                HasSubstr("\nAfter=haproxy.service\n"));
+    EXPECT_THAT(content(plan, "/etc/systemd/system/haproxy.service.d/makina.conf"), HasSubstr("\nRestart=always\n"));
+}
+
+TEST(Plan, StaticPodsBalanceOnTheControlPlanes) {
+    const ImagePlan plan = plan_of(clusters::static_pods(), "master-3");
+    EXPECT_THAT(content(plan, "/etc/kubernetes/manifests/haproxy.yaml"),
+                HasSubstr("image: docker.io/library/haproxy:3."));
+    EXPECT_THAT(content(plan, "/etc/haproxy/haproxy.cfg"), HasSubstr("\n    bind *:8443\n"));
+    EXPECT_THAT(content(plan, "/etc/keepalived/keepalived.conf"),
+                HasSubstr("\n        192.168.3.251\n        192.168.3.252\n    }\n"));
+    EXPECT_FALSE(enabled(plan, "haproxy.service"));
+    EXPECT_EQ(plan_of(clusters::pair(), "master-1").files.find("/etc/kubernetes/manifests/haproxy.yaml"), nullptr);
+}
+
+TEST(Plan, WithoutABalancerThereIsNone) {
+    for (const Node& node : clusters::single().nodes) {
+        const ImagePlan plan = plan_of(clusters::single(), node.name);
+        EXPECT_EQ(plan.files.find("/etc/haproxy/haproxy.cfg"), nullptr);
+        EXPECT_EQ(plan.files.find("/etc/keepalived/keepalived.conf"), nullptr);
+        EXPECT_EQ(plan.files.find("/usr/lib/makina/check-api"), nullptr);
+    }
+}
+
+// --- etcd ---
+
+TEST(Plan, EtcdMembersAgreeOnEachOther) {
+    // Addresses of the unit and of the restore differed; here both come from the same nodes.
+    const std::string cluster =
+        "\nETCD_INITIAL_CLUSTER='etcd-1=https://192.168.3.231:2380,etcd-2=https://192.168.3.232:2380,"
+        "etcd-3=https://192.168.3.233:2380'\n";
+    for (const char* node : {"etcd-1", "etcd-2", "etcd-3"}) {
+        const std::string config = content(plan_of(clusters::external_etcd(), node), "/etc/default/etcd");
+        EXPECT_THAT(config, HasSubstr(cluster));
+        EXPECT_THAT(config, HasSubstr("\nETCD_NAME='" + std::string(node) + "'\n"));
+        EXPECT_THAT(config, HasSubstr("\nETCD_CLIENT_CERT_AUTH='true'\n"));
+        EXPECT_THAT(config, HasSubstr("\nETCD_PEER_CLIENT_CERT_AUTH='true'\n"));
+        EXPECT_THAT(config, HasSubstr("\nETCD_HEARTBEAT_INTERVAL=500\nETCD_ELECTION_TIMEOUT=5000\n"));
+    }
+}
+
+TEST(Plan, EtcdWaitsForItsCertificate) {
+    const ImagePlan plan = plan_of(clusters::external_etcd(), "etcd-1");
+    EXPECT_TRUE(enabled(plan, "etcd.service"));
+    EXPECT_THAT(content(plan, "/etc/systemd/system/etcd.service.d/makina.conf"),
+                HasSubstr("\nConditionPathExists=/etc/etcd/pki/server.crt\n"));
+    EXPECT_THAT(content(plan, "/usr/lib/tmpfiles.d/makina-etcd.conf"),
+                HasSubstr("\nd /etc/etcd/pki 0750 root etcd -\n"));
+}
+
+TEST(Plan, ControlPlanesUseExternalEtcd) {
+    const ImagePlan plan = plan_of(clusters::external_etcd(), "master-1");
+    EXPECT_THAT(content(plan, "/etc/kubernetes/makina/init.yaml"),
+                HasSubstr("\n  external:\n    endpoints:\n      - \"https://192.168.3.231:2379\"\n"));
+    EXPECT_THAT(content(plan, "/etc/kubernetes/makina/init.yaml"), Not(HasSubstr("local:")));
+    EXPECT_EQ(plan.files.find("/etc/kubernetes/makina/patches/etcd+strategic.yaml"), nullptr);
+}
+
+// --- gateway ---
+
+TEST(Plan, TheGatewayLetsTheClusterOutAndNobodyIn) {
+    // In an older gateway the rules stood the wrong way round and worked only because everything was accepted anyway.
+    const ImagePlan plan = plan_of(clusters::pair(), "gateway-1");
+    const std::string rules = content(plan, "/etc/nftables.conf");
+    for (const char* line :
+         {"define uplink = \"eth0\"\n", "define inside = \"eth1\"\n",
+          "type filter hook forward priority filter; policy drop;\n",
+          "type filter hook input priority filter; policy drop;\n", "        iifname $inside oifname $uplink accept\n",
+          "        iifname $uplink oifname $inside ct status dnat accept\n", "        oifname $uplink masquerade\n"}) {
+        EXPECT_THAT(rules, HasSubstr(line));
+    }
+    EXPECT_THAT(rules, Not(HasSubstr("iifname $uplink oifname $inside accept")));
+    EXPECT_THAT(rules, Not(HasSubstr("dport")));
+    EXPECT_TRUE(enabled(plan, "nftables.service"));
+    EXPECT_THAT(content(plan, "/etc/sysctl.d/91-makina-gateway.conf"), HasSubstr("\nnet.ipv4.ip_forward = 1\n"));
+}
+
+TEST(Plan, TheGatewayPassesWhatTheProfileForwards) {
+    Profile profile = clusters::pair();
+    profile.gateway.forwards = {{"tcp", 443, clusters::address("192.168.3.11"), 30443}};
+    EXPECT_THAT(content(plan_of(profile, "gateway-1"), "/etc/nftables.conf"),
+                HasSubstr("\n        iifname $uplink tcp dport 443 dnat ip to 192.168.3.11:30443\n"));
+}
+
+TEST(Plan, TheGatewayFacesTwoNetworks) {
+    const ImagePlan plan = plan_of(clusters::pair(), "gateway-1");
+    EXPECT_EQ(plan.files.find("/etc/systemd/network/10-makina.network"), nullptr);
+    EXPECT_THAT(content(plan, "/etc/systemd/network/10-makina-uplink.network"), HasSubstr("\nDHCP=ipv4\n"));
+    const std::string inside = content(plan, "/etc/systemd/network/10-makina-inside.network");
+    EXPECT_THAT(inside, HasSubstr("\nName=eth1\n"));
+    EXPECT_THAT(inside, HasSubstr("\nAddress=192.168.3.1/24\n"));
+    EXPECT_THAT(inside, Not(HasSubstr("\nGateway=")));
+    EXPECT_EQ(plan.files.find("/etc/systemd/network/10-makina-uplink.link"), nullptr);
+}
+
+TEST(Plan, AMacPinsAnInterfaceUnderANameThatTheKernelDoesNotUse) {
+    Profile profile = clusters::pair();
+    profile.gateway.uplink_mac = "02:00:00:00:00:01";
+    profile.gateway.inside = "lan";
+    profile.gateway.inside_mac = "02:00:00:00:00:02";
+    const ImagePlan plan = plan_of(profile, "gateway-1");
+    EXPECT_THAT(content(plan, "/etc/systemd/network/10-makina-uplink.link"),
+                HasSubstr("\nPermanentMACAddress=02:00:00:00:00:01\n\n[Link]\nName=uplink0\n"));
+    EXPECT_THAT(content(plan, "/etc/systemd/network/10-makina-inside.link"), HasSubstr("\nName=lan\n"));
+    EXPECT_THAT(content(plan, "/etc/nftables.conf"),
+                HasSubstr("define uplink = \"uplink0\"\ndefine inside = \"lan\"\n"));
+    EXPECT_THAT(plan.warnings,
+                ElementsAre("gateway-1: eth0 is called uplink0 on the node, because a name of the kernel's "
+                            "cannot be pinned to 02:00:00:00:00:01"));
+}
+
+TEST(Plan, DnsmasqServesOnlyIfAsked) {
+    Profile profile = clusters::pair();
+    EXPECT_FALSE(enabled(plan_of(profile, "gateway-1"), "makina-dnsmasq.service"));
+    EXPECT_EQ(plan_of(profile, "gateway-1").files.find("/etc/dnsmasq-makina.conf"), nullptr);
+    profile.gateway.dhcp = true;
+    profile.gateway.dhcp_first = clusters::address("192.168.3.100");
+    profile.gateway.dhcp_last = clusters::address("192.168.3.150");
+    node_of(profile, "worker-1").mac = "02:00:00:00:00:0b";
+    const ImagePlan plan = plan_of(profile, "gateway-1");
+    EXPECT_TRUE(enabled(plan, "makina-dnsmasq.service"));
+    const std::string config = content(plan, "/etc/dnsmasq-makina.conf");
+    for (const char* line :
+         {"\nport=0\n", "\ninterface=eth1\n", "\ndhcp-range=192.168.3.100,192.168.3.150,255.255.255.0,12h\n",
+          "\ndhcp-option=option:router,192.168.3.1\n", "\ndhcp-option=option:dns-server,192.168.3.1,9.9.9.9\n",
+          "\ndhcp-host=02:00:00:00:00:0b,worker-1,192.168.3.11\n"}) {
+        EXPECT_THAT(config, HasSubstr(line));
+    }
+}
+
+}  // namespace
+}  // namespace makina

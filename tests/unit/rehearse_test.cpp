@@ -1,0 +1,397 @@
+#include "builder/rehearse/rehearse.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "builder/commands/rehearse.hpp"
+#include "builder/digest.hpp"
+#include "builder/process.hpp"
+#include "builder/rehearse/boot_files.hpp"
+#include "builder/rehearse/probe.hpp"
+#include "builder/rehearse/questions.hpp"
+#include "firstboot/bundle/error.hpp"
+#include "tests/unit/scratch.hpp"
+
+namespace makina {
+namespace {
+
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr std::uint64_t mib = 1 << 20;
+constexpr std::int64_t noon = 1700000000;
+constexpr std::uint32_t regular = S_IFREG | 0644;
+
+/// The first bytes of an arm64 kernel, as far as anybody looks at them.
+std::string arm64_kernel() {
+    std::string kernel(4096, '\0');
+    return kernel.replace(56, 4, "ARM\x64");
+}
+
+/// A small image with everything that is looked at before a boot, and a QEMU that says what the test wants.
+class RehearseTest : public testing::Test {
+  protected:
+    void SetUp() override {
+        std::ofstream(image).close();
+        std::filesystem::resize_file(image, 24 * mib);
+        write_partition_table(image, {0x1234abcd, {{1, mib, 7 * mib, 0x0c}, {2, 8 * mib, 16 * mib, 0x83}}});
+        run_checked({{"mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-E", "offset=8388608,root_owner=0:0",
+                      image.string(), "16M"}});
+        run_checked({{"mkfs.fat", "-F", "16", "-s", "1", "-r", "512", "--offset", "2048", "--invariant", image.string(),
+                      "7168"}});
+        put_boot("config.txt", "arm_64bit=1\nkernel=vmlinuz-6\ninitramfs initrd.img-6 followkernel\n");
+        put_boot("cmdline.txt", "console=tty0 root=PARTUUID=1234abcd-02 rw quiet\n");
+        put_boot("vmlinuz-6", arm64_kernel());
+        put_boot("initrd.img-6", "the initrd");
+        put_boot("start4.elf", "");
+        put_boot("fixup4.dat", "");
+        put_root("/etc/hostname", "worker-1\n");
+    }
+    void TearDown() override { setenv("PATH", path_before.c_str(), 1); }
+
+    void put_boot(const std::string& name, const std::string& content) const {
+        Fat(image, mib).write(name, content, noon);
+    }
+    void put_root(const std::string& path, const std::string& content, std::uint32_t mode = regular) const {
+        Ext4 root(image, 8 * mib, true);
+        root.write({path, mode, 0, 0, noon, content, 0, 0, {}});
+        root.close();
+    }
+    void put_manifest(const std::string& role) const {
+        put_root(Manifest::path, encode({"home", "worker-1", role, "b", noon, {}}));
+    }
+    [[nodiscard]] std::vector<std::string> question_names() const {
+        std::vector<std::string> names;
+        for (const Question& question : questions_for(Card(image))) names.push_back(question.name);
+        return names;
+    }
+    [[nodiscard]] std::string command_of(const std::string& name) const {
+        for (const Question& question : questions_for(Card(image))) {
+            if (question.name == name) return question.command;
+        }
+        return "not asked";
+    }
+    /// Puts a program in front of the real QEMU: standard output is the console, standard error the port.
+    void fake_qemu(const std::string& script) const {
+        const auto program = scratch.write("bin/qemu-system-aarch64", "#!/bin/sh\n" + script);
+        std::filesystem::permissions(program, std::filesystem::perms::owner_all);
+        setenv("PATH", (program.parent_path().string() + ":" + path_before).c_str(), 1);
+    }
+    [[nodiscard]] RehearseRequest request() {
+        RehearseRequest asked;
+        asked.image = image;
+        asked.clock = [this] { return now += 0.5; };
+        return asked;
+    }
+    [[nodiscard]] std::string refusal() const {
+        try {
+            (void)read_boot_files(Card(image));
+        } catch (const Error& error) {
+            return error.what();
+        }
+        return "accepted";
+    }
+
+    Scratch scratch;
+    std::filesystem::path image = scratch / "worker-1.img";
+    std::string path_before = std::getenv("PATH");
+    double now = 0;
+};
+
+TEST_F(RehearseTest, ReadsTheBootFilesThatConfigTxtNames) {
+    const BootFiles files = read_boot_files(Card(image));
+    EXPECT_EQ(files.kernel_path, "/boot/firmware/vmlinuz-6");
+    EXPECT_EQ(files.kernel, arm64_kernel());
+    EXPECT_EQ(files.initrd_path, "/boot/firmware/initrd.img-6");
+    EXPECT_EQ(files.initrd, "the initrd");
+    EXPECT_EQ(files.arguments, "console=tty0 root=PARTUUID=1234abcd-02 rw quiet");
+}
+
+TEST_F(RehearseTest, TakesTheNewestKernelOfAnImageWithoutAConfigTxt) {
+    Fat(image, mib).remove("config.txt");
+    put_root("/boot/vmlinuz-6.9.1", arm64_kernel());
+    put_root("/boot/vmlinuz-6.12.1", arm64_kernel());
+    put_root("/boot/initrd.img-6.12.1", "i");
+    const BootFiles files = read_boot_files(Card(image));
+    EXPECT_EQ(files.kernel_path, "/boot/vmlinuz-6.12.1");
+    EXPECT_EQ(files.initrd, "i");
+    EXPECT_EQ(files.arguments, " root=PARTUUID=1234abcd-02 rw net.ifnames=0");
+}
+
+TEST_F(RehearseTest, NamesTheBootFileThatIsMissing) {
+    Fat fat(image, mib);
+    fat.remove("fixup4.dat");
+    EXPECT_EQ(refusal(), "/boot/firmware/fixup4.dat is missing: a Raspberry Pi would not boot");
+    fat.remove("start4.elf");
+    EXPECT_EQ(refusal(), "/boot/firmware/start4.elf is missing: a Raspberry Pi would not boot");
+    put_boot("start4.elf", "");
+    put_boot("fixup4.dat", "");
+    put_boot("cmdline.txt", "one\ntwo\n");
+    EXPECT_EQ(refusal(), "/boot/firmware/cmdline.txt: more than one line, a Raspberry Pi reads only the first");
+    fat.remove("initrd.img-6");
+    EXPECT_EQ(refusal(), "/boot/firmware/initrd.img-6 is missing: the image cannot boot");
+    fat.remove("vmlinuz-6");
+    EXPECT_EQ(refusal(), "/boot/firmware/vmlinuz-6 is missing: the image cannot boot");
+    fat.remove("config.txt");
+    EXPECT_EQ(refusal(), "neither /boot/firmware/config.txt nor a kernel in /boot: the image cannot boot");
+}
+
+TEST_F(RehearseTest, RefusesAKernelForAnotherArchitecture) {
+    std::string kernel(4096, '\0');
+    put_boot("vmlinuz-6", kernel.replace(0x202, 4, "HdrS"));
+    try {
+        (void)rehearse(request());
+        FAIL() << "accepted";
+    } catch (const Error& error) {
+        EXPECT_EQ(error.what(),
+                  image.string() + ": /boot/firmware/vmlinuz-6 is for x86: only arm64 images can be rehearsed yet");
+    }
+}
+
+TEST(BootConfig, FollowsSectionsPrefixAndAutomaticInitramfs) {
+    const BootConfig ubuntu = parse_boot_config(
+        "[pi5]\nkernel=other\n[all]\nkernel=vmlinuz # a comment\ncmdline=line.txt\nos_prefix=current/\n"
+        "initramfs initrd.img,more followkernel\n");
+    EXPECT_EQ(ubuntu.kernel, "vmlinuz");
+    EXPECT_EQ(ubuntu.cmdline, "line.txt");
+    EXPECT_EQ(ubuntu.prefix, "current/");
+    EXPECT_EQ(ubuntu.initramfs, "initrd.img");
+    const BootConfig rpios = parse_boot_config("auto_initramfs=1\r\n");
+    EXPECT_EQ(rpios.kernel, "kernel8.img");
+    EXPECT_EQ(rpios.initramfs, "initramfs8");
+    EXPECT_EQ(parse_boot_config("").initramfs, "");
+}
+
+TEST(BootArguments, FitTheEmulatorAndKeepTheRoot) {
+    const PartitionTable table{0x1234abcd, {}};
+    EXPECT_EQ(adapt_arguments("console=tty0 quiet root=/dev/mmcblk0p2 rw panic=0", table),
+              "console=tty0 root=PARTUUID=1234abcd-02 rw console=ttyAMA0 panic=1 systemd.show_status=1");
+    EXPECT_EQ(adapt_arguments("root=LABEL=x", table), "root=LABEL=x console=ttyAMA0 panic=1 systemd.show_status=1");
+}
+
+TEST(Cpio, IsAnArchiveThatCpioReads) {
+    if (!have_program("cpio")) GTEST_SKIP() << "cpio is not installed";
+    const Result list =
+        run({{"cpio", "-t", "--quiet"}, {}, {}, cpio_archive({{"a/b/c", "x"}, {"a/d", std::string(5, 'y')}})});
+    EXPECT_EQ(list.status, 0) << list.errors;
+    EXPECT_EQ(list.output, "a\na/b\na/b/c\na/d\n");
+}
+
+TEST(Cpio, HasTheKernelsHeaderAndEveryPartAlignedToFourBytes) {
+    const std::string archive = cpio_archive({{"n", "abc"}});
+    EXPECT_EQ(archive.substr(0, 14), "07070100000001");
+    EXPECT_EQ(archive.substr(14, 8), "000081a4");  // 0100644
+    EXPECT_EQ(archive.substr(54, 8), "00000003");  // size
+    EXPECT_EQ(archive.substr(94, 8), "00000002");  // name and its zero
+    EXPECT_EQ(archive.substr(110, 6), std::string("n\0abc\0", 6));
+    EXPECT_EQ(archive.substr(116, 6), "070701");
+    EXPECT_EQ(archive.size() % 4, 0U);
+    EXPECT_THAT(archive, HasSubstr("TRAILER!!!"));
+}
+
+TEST(Probe, ReadsItsOwnLinesAndNoOthers) {
+    EXPECT_FALSE(parse_probe_line("[  OK  ] Reached target").has_value());
+    EXPECT_FALSE(parse_probe_line("makina-rehearse: answer x").has_value());
+    EXPECT_FALSE(parse_probe_line("makina-rehearse: unknown").has_value());
+    EXPECT_EQ(parse_probe_line("makina-rehearse: end")->kind, ProbeWord::Kind::end);
+    EXPECT_EQ(parse_probe_line("junk makina-rehearse: failed a.service")->text, "a.service");
+    const auto answer = parse_probe_line("makina-rehearse: answer 12 124 YWIKYw==");
+    ASSERT_TRUE(answer.has_value());
+    EXPECT_EQ(answer->index, 12U);
+    EXPECT_EQ(answer->status, 124);
+    EXPECT_EQ(answer->text, "ab\nc");
+    EXPECT_EQ(parse_probe_line("makina-rehearse: answer 0 0")->text, "");
+}
+
+TEST(Probe, GivesTheShellOneWordWhateverIsInIt) {
+    const std::string text = "it's $(id) \\ \"x\"\n`y`";
+    EXPECT_EQ(run_checked({{"sh", "-c", "printf %s " + shell_word(text)}}), text);
+}
+
+TEST(Probe, CarriesAScriptThatAShellReads) {
+    const std::string archive = probe_archive({{"one", "echo 'a'"}, {"two", "false"}});
+    const auto begin = archive.find("PATH=/usr/local/sbin");
+    ASSERT_NE(begin, std::string::npos);
+    const std::string script = archive.substr(begin, archive.find("say end\n", begin) + 8 - begin);
+    EXPECT_THAT(script, HasSubstr("ask 0 'echo '\\''a'\\'''\nask 1 'false'\n"));
+    const Result checked = run({{"sh", "-n"}, {}, {}, script});
+    EXPECT_EQ(checked.status, 0) << checked.errors;
+}
+
+TEST(Questions, ReadKeysAndValuesOfSysctls) {
+    EXPECT_THAT(parse_sysctls("# c\n; c\n a.b = 1 2 \n-c/d=3\nnet.ipv4.conf.*.rp_filter = 1\nnonsense\n"),
+                ElementsAre(std::pair("a.b", "1 2"), std::pair("c/d", "3")));
+}
+
+TEST(Questions, ReadNamesAddressesAndMacOfANetworkFile) {
+    const NetworkFile file = parse_network_file(
+        "[Match]\nPermanentMACAddress=02:00:00:00:00:01\n# Name=no\n[Link]\nName=eth1\n[Network]\nAddress=10.0.0.1/24\n"
+        "[Address]\nAddress=10.0.0.2/24\n[Route]\nAddress=no\n");
+    EXPECT_THAT(file.names, ElementsAre("eth1"));
+    EXPECT_THAT(file.addresses, ElementsAre("10.0.0.1/24", "10.0.0.2/24"));
+    EXPECT_EQ(file.mac, "02:00:00:00:00:01");
+}
+
+TEST_F(RehearseTest, AsksAWorkerForWhatKubeletNeeds) {
+    put_manifest("worker");
+    put_root("/usr/bin/containerd", "");
+    EXPECT_THAT(question_names(),
+                testing::IsSupersetOf({"no-swap", "no-failed-unit", "packages-complete", "memory-cgroup", "hostname",
+                                       "clock", "sysctl net.ipv4.ip_forward", "module br_netfilter", "containerd",
+                                       "containerd-cgroups"}));
+    EXPECT_THAT(question_names(), Not(Contains("haproxy")));
+    EXPECT_EQ(command_of("clock"), "date -u; [ $(date +%s) -ge 1700000000 ]");
+    EXPECT_THAT(command_of("hostname"), HasSubstr("= 'worker-1' ]"));
+}
+
+TEST_F(RehearseTest, AsksForEverySettingThatTheImageMakes) {
+    put_root("/etc/sysctl.d/10-a.conf", "kernel.panic = 5\n");
+    put_root("/etc/sysctl.d/90-b.conf", "kernel.panic = 10\n");
+    put_root("/etc/modules-load.d/a.conf", "# c\nip-vs\n");
+    put_root("/etc/systemd/network/10.network", "[Match]\nName=eth0 en*\n[Network]\nAddress=192.168.3.251/24\n");
+    put_root("/etc/kubernetes/makina/init.yaml", "apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\n");
+    put_root("/etc/kubernetes/makina/other.yaml", "apiVersion: v1\n");
+    put_root("/usr/bin/kubeadm", "");
+    EXPECT_THAT(command_of("sysctl kernel.panic"),
+                HasSubstr("<'/proc/sys/kernel/panic'); echo \"$value\"; [ \"$value\" = '10' ]"));
+    EXPECT_THAT(command_of("module ip-vs"), HasSubstr("'/sys/module/ip_vs'"));
+    EXPECT_THAT(command_of("address 192.168.3.251/24"), HasSubstr("dev 'eth0' | grep -qF ' 192.168.3.251/24 '"));
+    EXPECT_EQ(command_of("kubeadm /etc/kubernetes/makina/init.yaml"),
+              "kubeadm config validate --config '/etc/kubernetes/makina/init.yaml'");
+    EXPECT_EQ(command_of("kubeadm /etc/kubernetes/makina/other.yaml"), "not asked");
+}
+
+TEST_F(RehearseTest, AsksEachServiceOfARoleAboutItsOwnFile) {
+    put_manifest("gateway");
+    for (const char* const file : {"/usr/sbin/haproxy", "/etc/haproxy/haproxy.cfg", "/usr/sbin/keepalived",
+                                   "/etc/keepalived/keepalived.conf", "/usr/sbin/nft", "/etc/nftables.conf"}) {
+        put_root(file, "");
+    }
+    EXPECT_EQ(command_of("haproxy"), "haproxy -c -f /etc/haproxy/haproxy.cfg");
+    EXPECT_EQ(command_of("keepalived"), "keepalived -t -f /etc/keepalived/keepalived.conf");
+    EXPECT_EQ(command_of("nftables"), "nft -c -f /etc/nftables.conf");
+    EXPECT_NE(command_of("sysctl net.ipv4.ip_forward"), "not asked");
+    EXPECT_EQ(command_of("memory-cgroup"), "not asked");
+}
+
+TEST_F(RehearseTest, GivesTheGuestTheCardsThatItsNetworkFilesName) {
+    EXPECT_THAT(network_cards(Card(image)), ElementsAre(""));
+    put_root("/etc/systemd/network/10.link", "[Match]\nMACAddress=02:00:00:00:00:02\n[Link]\nName=eth1\n");
+    put_root("/etc/systemd/network/20.network", "[Match]\nName=eth0 en* cni0\n");
+    EXPECT_THAT(network_cards(Card(image)), ElementsAre("", "02:00:00:00:00:02"));
+}
+
+constexpr const char* good_boot =
+    "echo '[    0.000000] Booting Linux on physical CPU 0x0'\n"
+    "echo 'makina-rehearse: initrd'; echo 'makina-rehearse: root'\n"
+    "sleep 0.2; { echo 'makina-rehearse: begin'; echo 'makina-rehearse: state running'; } >&2\n";
+
+TEST_F(RehearseTest, PassesAGuestThatAnswersEverythingWell) {
+    put_manifest("etcd");
+    // The arguments name no file of the image's as writable, and the first answers are for the built-in questions.
+    fake_qemu(std::string("case \"$*\" in *snapshot=on*) ;; *) exit 1;; esac\n") + good_boot +
+              "i=0; while [ $i -lt 20 ]; do echo \"makina-rehearse: answer $i 0 b2sK\" >&2; i=$((i+1)); done\n"
+              "echo 'makina-rehearse: end' >&2; exec sleep 100\n");
+    RehearseRequest asked = request();
+    asked.questions = {{"mine", "true"}};
+    const std::string before = sha256(slurp(image));
+    const Verdict verdict = rehearse(asked);
+    EXPECT_TRUE(verdict.passed()) << to_text(verdict);
+    EXPECT_EQ(verdict.node, "worker-1");
+    EXPECT_EQ(verdict.role, "etcd");
+    EXPECT_EQ(verdict.state, "running");
+    ASSERT_EQ(verdict.reached.size(), 5U);
+    EXPECT_EQ(verdict.reached.back().stage, BootStage::multi_user);
+    EXPECT_EQ(verdict.answers.back().question.name, "mine");
+    EXPECT_EQ(verdict.answers.back().output, "ok\n");
+    EXPECT_EQ(sha256(slurp(image)), before);
+    const auto json = nlohmann::json::parse(to_json(verdict));
+    EXPECT_EQ(json["passed"], true);
+    EXPECT_EQ(json["reached"], "multi-user");
+    EXPECT_EQ(json["answers"].back()["good"], true);
+}
+
+TEST_F(RehearseTest, DoesNotPassAWrongAnswerOrAFailedUnit) {
+    fake_qemu(std::string(good_boot) +
+              "{ echo 'makina-rehearse: failed haproxy.service'; echo 'makina-rehearse: answer 0 1 c3dhcAo='\n"
+              "echo 'makina-rehearse: end'; } >&2\nexec sleep 100\n");
+    const Verdict verdict = rehearse(request());
+    EXPECT_FALSE(verdict.passed());
+    EXPECT_THAT(verdict.failed_units, ElementsAre("haproxy.service"));
+    EXPECT_THAT(to_text(verdict), HasSubstr("failed unit: haproxy.service\nwrong: no-swap (exit code 1)\n    swap\n"));
+    EXPECT_THAT(to_text(verdict), HasSubstr(" not asked\nworker-1: did not pass\n"));
+}
+
+TEST_F(RehearseTest, SaysWhereABootStoppedAndShowsTheConsole) {
+    fake_qemu(
+        "echo 'Booting Linux on physical CPU 0'; printf '\\033[31mKernel panic - not syncing: no root\\033[0m\\n'; "
+        "exec sleep 100\n");
+    const Verdict verdict = rehearse(request());
+    EXPECT_EQ(verdict.reached.back().stage, BootStage::kernel);
+    EXPECT_THAT(verdict.stopped, HasSubstr("the boot failed: "));
+    EXPECT_THAT(to_text(verdict), HasSubstr("stopped: the boot failed: Kernel panic - not syncing: no root\n"));
+    EXPECT_THAT(to_text(verdict), HasSubstr("    Booting Linux on physical CPU 0\n    Kernel panic"));
+    EXPECT_FALSE(verdict.passed());
+}
+
+TEST_F(RehearseTest, GivesUpAtTheTimeAndEndsTheEmulator) {
+    fake_qemu("echo 'Booting Linux on physical CPU 0'; exec sleep 100\n");
+    RehearseRequest asked = request();
+    asked.timeout = 2;
+    EXPECT_EQ(rehearse(asked).stopped, "not done after 2 seconds: give more with --timeout");
+}
+
+TEST_F(RehearseTest, DoesNotPassAMachineThatGoesOffByItself) {
+    fake_qemu(good_boot);
+    const Verdict verdict = rehearse(request());
+    EXPECT_EQ(verdict.stopped, "the machine went off before it had answered");
+    EXPECT_FALSE(verdict.passed());
+}
+
+TEST_F(RehearseTest, TellsAMissingBootFileAsTheVerdict) {
+    Fat(image, mib).remove("vmlinuz-6");
+    std::ostringstream out;
+    std::ostringstream progress;
+    RehearseOptions options;
+    options.image = image;
+    options.json = true;
+    EXPECT_EQ(rehearse(options, out, progress, false), 1);
+    const auto json = nlohmann::json::parse(out.str());
+    EXPECT_EQ(json["reached"], "");
+    EXPECT_EQ(json["stopped"], "/boot/firmware/vmlinuz-6 is missing: the image cannot boot");
+}
+
+TEST_F(RehearseTest, PassesOnWhatQemuSaysWhenItDoesNotStart) {
+    fake_qemu("echo 'qemu: no such machine' >&2; exit 1\n");
+    EXPECT_THROW((void)rehearse(request()), Error);
+    fake_qemu("echo 'qemu: odd' >&2; exit 0\n");
+    try {
+        (void)rehearse(request());
+        FAIL() << "accepted";
+    } catch (const Error& error) {
+        EXPECT_STREQ(error.what(), "QEMU ended: qemu: odd");
+    }
+}
+
+TEST_F(RehearseTest, WritesTheConsoleToAFileAndALineForEachStage) {
+    fake_qemu(std::string(good_boot) + "echo 'makina-rehearse: end' >&2; exec sleep 100\n");
+    RehearseOptions options;
+    options.image = image;
+    options.console = scratch / "console";
+    std::ostringstream out;
+    std::ostringstream progress;
+    EXPECT_EQ(rehearse(options, out, progress, false), 1);
+    EXPECT_THAT(slurp(options.console), HasSubstr("Booting Linux on physical CPU"));
+    EXPECT_THAT(progress.str(), HasSubstr(" s: multi-user\n"));
+}
+
+}  // namespace
+}  // namespace makina
