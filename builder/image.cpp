@@ -145,6 +145,18 @@ class PartFile {
     bool owned_ = true;
 };
 
+/// A full disk takes a part of a write first; only the next one says why.
+void write_all_at(int file, const char* data, std::size_t size, off_t offset) {
+    while (size > 0) {
+        const ssize_t count = pwrite(file, data, size, offset);
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) throw_system("writing the image");
+        data += count;
+        offset += count;
+        size -= static_cast<std::size_t>(count);
+    }
+}
+
 void copy_extent(const PatchedImage& image, const Extent& extent, int output) {
     auto from = static_cast<off_t>(extent.offset);
     auto to = from;
@@ -162,7 +174,7 @@ void copy_extent(const PatchedImage& image, const Extent& extent, int output) {
         std::vector<char> buffer(std::min<std::uint64_t>(left, 1 << 20));
         const ssize_t got = pread(image.descriptor(), buffer.data(), buffer.size(), from);
         if (got <= 0) throw Error("the base became shorter while it was read");
-        if (pwrite(output, buffer.data(), static_cast<std::size_t>(got), to) != got) throw_system("writing the image");
+        write_all_at(output, buffer.data(), static_cast<std::size_t>(got), to);
         from += got;
         to += got;
         left -= static_cast<std::uint64_t>(got);
@@ -185,9 +197,7 @@ std::uint64_t copy_image(const PatchedImage& image, int output, const ImageOptio
     }
     for (const auto& [offset, block] : image.changed()) {
         const std::size_t size = std::min<std::uint64_t>(block.size(), image.size() - offset);
-        if (pwrite(output, block.data(), size, static_cast<off_t>(offset)) != static_cast<ssize_t>(size)) {
-            throw_system("writing the image");
-        }
+        write_all_at(output, block.data(), size, static_cast<off_t>(offset));
     }
     return total;
 }
