@@ -210,10 +210,12 @@ std::vector<fs::path> packages_of(const Ext4& root, std::vector<std::string>& ab
 
 /// What maintainer scripts change on purpose, as they do on any Debian.
 const std::map<std::string, std::string> changed_by_scripts = {
-    {"/etc/credstore", "700 root:root"},            // systemd: secrets of services
-    {"/etc/credstore.encrypted", "700 root:root"},  // systemd
-    {"/etc/sudoers", "440 root:root"},              // sudo refuses it otherwise
-    {"/usr/bin/ssh-agent", "2755 root:_ssh"},       // openssh-client: it cannot be traced
+    {"/var/cache/apt/archives/partial", "700 _apt:root"},  // apt fetches as a user of its own
+    {"/var/lib/apt/lists/partial", "700 _apt:root"},       // apt
+    {"/etc/credstore", "700 root:root"},                   // systemd: secrets of services
+    {"/etc/credstore.encrypted", "700 root:root"},         // systemd
+    {"/etc/sudoers", "440 root:root"},                     // sudo refuses it otherwise
+    {"/usr/bin/ssh-agent", "2755 root:_ssh"},              // openssh-client: it cannot be traced
     {"/usr/lib/dbus-1.0/dbus-daemon-launch-helper", "4754 root:messagebus"},
     {"/var/lock", "777 root:root"},  // base-files: the folder becomes a link to /run/lock
     {"/var/run", "777 root:root"}};
