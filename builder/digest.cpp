@@ -28,6 +28,13 @@ std::string to_hex(const unsigned char* bytes, unsigned int size) {
     return text;
 }
 
+std::string digest_of(std::string_view bytes, const EVP_MD* kind) {
+    std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+    unsigned int size = 0;
+    require(EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, kind, nullptr));
+    return to_hex(digest.data(), size);
+}
+
 }  // namespace
 
 struct Sha256::State {
@@ -70,10 +77,11 @@ std::string sha256_of_file(const std::filesystem::path& file) {
 }
 
 std::string md5(std::string_view bytes) {
-    std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-    unsigned int size = 0;
-    require(EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, EVP_md5(), nullptr));
-    return to_hex(digest.data(), size);
+    return digest_of(bytes, EVP_md5());
+}
+
+std::string sha1(std::string_view bytes) {
+    return digest_of(bytes, EVP_sha1());
 }
 
 }  // namespace makina

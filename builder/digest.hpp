@@ -28,5 +28,7 @@ class Sha256 {
 [[nodiscard]] std::string sha256_of_file(const std::filesystem::path& file);
 /// MD5 (RFC 1321), 32 lower-case hex digits; only because dpkg's records are kept in it.
 [[nodiscard]] std::string md5(std::string_view bytes);
+/// SHA-1 (FIPS 180-4), 40 lower-case hex digits; only because OpenPGP names its keys of version 4 by it.
+[[nodiscard]] std::string sha1(std::string_view bytes);
 
 }  // namespace makina

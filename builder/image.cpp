@@ -104,21 +104,37 @@ void write_boot(PatchedImage& image, const Partition& partition, const ImagePlan
             if (const auto name = on_boot_partition(path)) boot.remove(*name);
         }
         for (const auto& [path, file] : plan.files.files()) {
-            if (const auto name = on_boot_partition(path)) boot.write(*name, file.content, plan.built);
+            const auto name = on_boot_partition(path);
+            if (!name) continue;
+            if (file.kind != FileKind::regular) {
+                throw Error(path + " is not a regular file, and the boot partition holds nothing else");
+            }
+            boot.write(*name, file.content, plan.built);
         }
     });
+}
+
+/// Opens the file that will be the image, for us alone. The lock goes with the file, not with its name: a file that
+/// another build named or removed between our opening and locking is let go, and the name is opened again.
+Descriptor open_part(const std::filesystem::path& part) {
+    for (;;) {
+        Descriptor file(open(part.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+        if (!file) throw_system("making " + part.string());
+        if (flock(file.get(), LOCK_EX | LOCK_NB) != 0) throw Error(part.string() + ": another build is writing it");
+        struct stat opened {};
+        struct stat named {};
+        if (fstat(file.get(), &opened) != 0) throw_system("making " + part.string());
+        if (lstat(part.c_str(), &named) == 0 && opened.st_ino == named.st_ino && opened.st_dev == named.st_dev) {
+            return file;
+        }
+    }
 }
 
 /// The file that is being written. It has its final name only after finish(); before, it goes when this goes.
 class PartFile {
   public:
-    explicit PartFile(const std::filesystem::path& output) : output_(output), part_(output.string() + ".part") {
-        file_ = Descriptor(open(part_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-        if (!file_) throw_system("making " + part_.string());
-        if (flock(file_.get(), LOCK_EX | LOCK_NB) != 0) {
-            owned_ = false;
-            throw Error(part_.string() + ": another build is writing this image");
-        }
+    explicit PartFile(const std::filesystem::path& output)
+        : output_(output), part_(output.string() + ".part"), file_(open_part(part_)) {
         // What a killed run left may be here, with other permissions.
         if (fchmod(file_.get(), 0600) != 0 || ftruncate(file_.get(), 0) != 0) throw_system("making " + part_.string());
     }
@@ -145,14 +161,13 @@ class PartFile {
     bool owned_ = true;
 };
 
-/// A full disk takes a part of a write first; only the next one says why.
-void write_all_at(int file, const char* data, std::size_t size, off_t offset) {
+void write_at(int file, const char* data, std::size_t size, std::uint64_t offset) {
     while (size > 0) {
-        const ssize_t count = pwrite(file, data, size, offset);
+        const ssize_t count = pwrite(file, data, size, static_cast<off_t>(offset));
         if (count < 0 && errno == EINTR) continue;
-        if (count < 0) throw_system("writing the image");
+        if (count <= 0) throw_system("writing the image");
         data += count;
-        offset += count;
+        offset += static_cast<std::uint64_t>(count);
         size -= static_cast<std::size_t>(count);
     }
 }
@@ -174,7 +189,7 @@ void copy_extent(const PatchedImage& image, const Extent& extent, int output) {
         std::vector<char> buffer(std::min<std::uint64_t>(left, 1 << 20));
         const ssize_t got = pread(image.descriptor(), buffer.data(), buffer.size(), from);
         if (got <= 0) throw Error("the base became shorter while it was read");
-        write_all_at(output, buffer.data(), static_cast<std::size_t>(got), to);
+        write_at(output, buffer.data(), static_cast<std::size_t>(got), static_cast<std::uint64_t>(to));
         from += got;
         to += got;
         left -= static_cast<std::uint64_t>(got);
@@ -197,7 +212,7 @@ std::uint64_t copy_image(const PatchedImage& image, int output, const ImageOptio
     }
     for (const auto& [offset, block] : image.changed()) {
         const std::size_t size = std::min<std::uint64_t>(block.size(), image.size() - offset);
-        write_all_at(output, block.data(), size, static_cast<off_t>(offset));
+        write_at(output, block.data(), size, offset);
     }
     return total;
 }
@@ -237,7 +252,8 @@ std::vector<std::string> compressor(Compression compression) {
         case Compression::none:
             return {};
         case Compression::xz:
-            return {"xz", "--stdout", "--threads=0", "-6"};
+            // The plus keeps its blocks the same on a machine with one processor.
+            return {"xz", "--stdout", "--threads=+0", "-6"};
         case Compression::zstd:
             return {"zstd", "--stdout", "--quiet", "-T0", "-10"};
     }
@@ -254,31 +270,32 @@ void write_all(int file, const char* data, std::size_t size) {
     }
 }
 
-/// Compresses a finished raw image into the file that gets the name; the raw one is only a step on the way.
-WrittenImage compress_image(const std::filesystem::path& raw, WrittenImage written, const ImageOptions& options) {
+WrittenImage write_raw(const PatchedImage& image, const ImageOptions& options) {
     PartFile part(options.output);
+    auto hash = std::async(std::launch::async, [&] { return hash_image(image); });
+    WrittenImage written{options.output, image.size(), 0, {}};
+    written.used = during(part.path().string(), [&] { return copy_image(image, part.descriptor(), options); });
+    written.sha256 = hash.get();
+    part.finish();
+    return written;
+}
+
+/// The raw image is only a step on the way: it has a name while the compressor reads it, and never the final one.
+WrittenImage write_compressed(const PatchedImage& image, const ImageOptions& options) {
+    PartFile part(options.output);
+    const PartFile raw(options.output.string() + ".raw");
+    during(raw.path().string(), [&] { (void)copy_image(image, raw.descriptor(), options); });
     Sha256 digest;
     std::uint64_t size = 0;
     std::vector<std::string> argv = compressor(options.compression);
-    argv.push_back(raw.string());
+    argv.push_back(raw.path().string());
     run_streaming({argv}, [&](const char* data, std::size_t count) {
-        write_all(part.descriptor(), data, count);
+        during(part.path().string(), [&] { write_all(part.descriptor(), data, count); });
         digest.update({data, count});
         size += count;
     });
     part.finish();
-    written.size = written.used = size;
-    written.sha256 = digest.hex();
-    return written;
-}
-
-WrittenImage write_raw(const PatchedImage& image, const ImageOptions& options) {
-    PartFile part(options.output);
-    auto hash = std::async(std::launch::async, [&] { return hash_image(image); });
-    WrittenImage written{options.output, image.size(), copy_image(image, part.descriptor(), options), {}};
-    written.sha256 = hash.get();
-    part.finish();
-    return written;
+    return {options.output, size, size, digest.hex()};
 }
 
 }  // namespace
@@ -292,13 +309,7 @@ WrittenImage write_image(const ImagePlan& plan, const BaseImage& base, const Ima
     write_root(image, *root, plan);
     write_boot(image, *boot, plan);
     if (options.compression == Compression::none) return write_raw(image, options);
-    ImageOptions raw = options;
-    raw.output = options.output.string() + ".raw";
-    WrittenImage written = write_raw(image, raw);
-    const auto remove_raw = [&](const std::filesystem::path* path) { std::filesystem::remove(*path); };
-    const std::unique_ptr<const std::filesystem::path, decltype(remove_raw)> cleared(&raw.output, remove_raw);
-    written.path = options.output;
-    return compress_image(raw.output, written, options);
+    return write_compressed(image, options);
 }
 
 }  // namespace makina

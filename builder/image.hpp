@@ -13,7 +13,8 @@ namespace makina {
 enum class Compression { none, xz, zstd };
 
 struct ImageOptions {
-    std::filesystem::path output;  ///< the finished file; beside it "<output>.part" exists while it is being written
+    std::filesystem::path output;  ///< the finished file; beside it "<output>.part" exists while it is being written,
+                                   ///< and "<output>.raw.part" if it is compressed
     Compression compression = Compression::none;
     /// Called now and then with bytes done and to do.
     std::function<void(std::uint64_t done, std::uint64_t total)> progress = [](std::uint64_t, std::uint64_t) {};

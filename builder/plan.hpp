@@ -48,6 +48,9 @@ struct ImagePlan {
 [[nodiscard]] std::vector<std::string> packages_for(const Profile& profile, Role role,
                                                     Architecture architecture = Architecture::arm64);
 
+/// Those of Kubernetes' own packages that a node of this role needs; none for balancers, etcd and gateways.
+[[nodiscard]] std::vector<std::string> kubernetes_packages_for(Role role);
+
 /// Decides one node's image. `overlays` is the folder with any/ and one folder a role. Reads overlays and the
 /// profile's manifests only; writes nothing. Throws Error with "<file>:<line>: ..." for a wrong template.
 [[nodiscard]] ImagePlan plan_image(const Profile& profile, const Node& node, const BaseFacts& base,

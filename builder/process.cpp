@@ -75,17 +75,22 @@ struct Pipe {
     }
 };
 
-/// A child that is ended if its owner is left by an exception.
+/// A child that is ended if its owner is left by an exception: first asked, so that it can clear away what it made,
+/// and after five seconds made to.
 class Child {
   public:
     explicit Child(pid_t pid) : pid_(pid) {}
     Child(const Child&) = delete;
     Child& operator=(const Child&) = delete;
     ~Child() {
-        if (pid_ > 0) {
-            kill(pid_, SIGTERM);
-            waitpid(pid_, nullptr, 0);
+        if (pid_ <= 0) return;
+        kill(pid_, SIGTERM);
+        for (int tenths = 0; tenths < 50; ++tenths) {
+            if (waitpid(pid_, nullptr, WNOHANG) == pid_) return;
+            poll(nullptr, 0, 100);
         }
+        kill(pid_, SIGKILL);
+        waitpid(pid_, nullptr, 0);
     }
     int wait() {
         int status = 0;
@@ -99,16 +104,45 @@ class Child {
     pid_t pid_;
 };
 
+/// The child's ends of the pipes. `failure` closes by itself when the program starts; before, errno goes through it.
+struct Ends {
+    int input = -1, output = -1, errors = -1, failure = -1;
+};
+
 [[noreturn]] void become(const std::string& program, const Command& command, const std::vector<char*>& arguments,
-                         int input, int output, int errors) {
+                         const Ends& ends, pid_t parent) {
     prctl(PR_SET_PDEATHSIG, SIGTERM);
-    signal(SIGPIPE, SIG_DFL);
-    if (dup2(input, 0) < 0 || dup2(output, 1) < 0 || dup2(errors, 2) < 0) _exit(127);
-    if (!command.folder.empty() && chdir(command.folder.c_str()) != 0) _exit(127);
-    for (const auto& [name, value] : command.environment) setenv(name.c_str(), value.c_str(), 1);
-    execv(program.c_str(), arguments.data());
-    _exit(127);
+    if (getppid() != parent) _exit(127);  // it died before the line above
+    if (std::signal(SIGPIPE, SIG_DFL) != SIG_ERR && dup2(ends.input, 0) >= 0 && dup2(ends.output, 1) >= 0 &&
+        dup2(ends.errors, 2) >= 0 && (command.folder.empty() || chdir(command.folder.c_str()) == 0)) {
+        for (const auto& [name, value] : command.environment) setenv(name.c_str(), value.c_str(), 1);
+        execv(program.c_str(), arguments.data());
+    }
+    const int number = errno;
+    // If even this fails, the exit code is all that can be said.
+    _exit(::write(ends.failure, &number, sizeof number) == sizeof number ? 127 : 126);
 }
+
+/// While it lives, writing into a pipe that nobody reads is an error code for this thread and no signal.
+class PipeSignalHeld {
+  public:
+    PipeSignalHeld() {
+        sigemptyset(&pipe_);
+        sigaddset(&pipe_, SIGPIPE);
+        pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+    }
+    PipeSignalHeld(const PipeSignalHeld&) = delete;
+    PipeSignalHeld& operator=(const PipeSignalHeld&) = delete;
+    ~PipeSignalHeld() {
+        const timespec at_once{};
+        while (sigtimedwait(&pipe_, nullptr, &at_once) < 0 && errno == EINTR) {
+        }
+        pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+    }
+
+  private:
+    sigset_t pipe_{}, before_{};
+};
 
 /// Gives whole lines to `on_line` as they come.
 class Lines {
@@ -124,6 +158,10 @@ class Lines {
                 line_.clear();
             }
         }
+    }
+    /// The last line may have no end.
+    void finish() {
+        if (on_line_ && !line_.empty()) on_line_(line_);
     }
 
   private:
@@ -159,8 +197,10 @@ void pump(Descriptor input, Descriptor output, Descriptor errors, const std::str
             }
         }
         if (input && (polls[2].revents & (POLLOUT | POLLERR)) != 0) {
+            const PipeSignalHeld held;
             const ssize_t count = ::write(input.get(), text.data() + given, text.size() - given);
             if (count > 0) given += static_cast<std::size_t>(count);
+            // A program need not read all of its input.
             if (given == text.size() || (count < 0 && errno != EAGAIN && errno != EINTR)) input.reset();
         }
     }
@@ -170,6 +210,17 @@ struct Ended {
     int status = 0;
     std::string errors;
 };
+
+/// Waits until the child is the program; throws if it could not become it.
+void require_started(const Command& command, int failure) {
+    int number = 0;
+    ssize_t count = 0;
+    while ((count = ::read(failure, &number, sizeof number)) < 0 && errno == EINTR) {
+    }
+    if (count == 0) return;
+    const std::string where = command.folder.empty() ? std::string() : " in " + command.folder.string();
+    throw Error("the program " + command.argv[0] + " cannot be started" + where + ": " + system_message(number));
+}
 
 Ended execute(const Command& command, const Sink& on_output) {
     const std::string& name = command.argv.at(0);
@@ -187,15 +238,20 @@ Ended execute(const Command& command, const Sink& on_output) {
     Pipe input;
     Pipe output;
     Pipe errors;
+    Pipe failure;
+    const pid_t parent = getpid();
     const pid_t pid = fork();
     if (pid < 0) throw_system("starting " + name);
     if (pid == 0) {
-        become(*program, command, arguments, input.reader.get(), output.writer.get(), errors.writer.get());
+        become(*program, command, arguments,
+               {input.reader.get(), output.writer.get(), errors.writer.get(), failure.writer.get()}, parent);
     }
     Child child(pid);
     input.reader.reset();
     output.writer.reset();
     errors.writer.reset();
+    failure.writer.reset();
+    require_started(command, failure.reader.get());
     if (command.input.empty()) input.writer.reset();
 
     Ended ended;
@@ -207,6 +263,7 @@ Ended execute(const Command& command, const Sink& on_output) {
             lines.take(data, size);
         },
         command.on_tick);
+    lines.finish();
     ended.status = child.wait();
     return ended;
 }

@@ -6,6 +6,7 @@
 #include <set>
 #include <sstream>
 
+#include "builder/digest.hpp"
 #include "builder/process.hpp"
 #include "firstboot/bundle/error.hpp"
 
@@ -22,7 +23,11 @@ void write_if_changed(const std::filesystem::path& file, const std::string& cont
     std::ofstream(file, std::ios::binary) << content;
 }
 
-std::string source_lines(const Base& base) {
+AptSource debian_archive(const Base& base) {
+    if (!std::filesystem::exists(keyring)) {
+        throw Error(std::string(keyring) +
+                    " is missing, so no package could be trusted: apt install debian-archive-keyring");
+    }
     const std::string signer = std::string("[signed-by=") + keyring + "] ";
     const std::string components = " main non-free-firmware\n";
     std::string lines = "deb " + signer + base.mirror + " " + base.suite + components;
@@ -30,12 +35,17 @@ std::string source_lines(const Base& base) {
     if (!base.security_mirror.empty()) {
         lines += "deb " + signer + base.security_mirror + " " + base.suite + "-security" + components;
     }
-    return lines;
+    return {lines, "a Debian archive key", {}};
 }
 
 /// A package name without the version that a profile may pin: "haproxy=3.0.11-1" -> "haproxy".
 std::string without_version(const std::string& package) {
     return package.substr(0, package.find('='));
+}
+
+bool mentions(const std::string& text, const std::vector<std::string>& words) {
+    return std::any_of(words.begin(), words.end(),
+                       [&](const std::string& word) { return text.find(word) != std::string::npos; });
 }
 
 std::string value_of(const std::string& line, const std::string& key) {
@@ -45,18 +55,22 @@ std::string value_of(const std::string& line, const std::string& key) {
 }  // namespace
 
 Apt::Apt(std::filesystem::path folder, std::string architecture, const Base& base)
-    : folder_(std::move(folder)), sources_(folder_ / "etc/apt/sources.list"), architecture_(std::move(architecture)) {
-    if (!std::filesystem::exists(keyring)) {
-        throw Error(std::string(keyring) +
-                    " is missing, so no package could be trusted: apt install debian-archive-keyring");
-    }
+    : Apt(std::move(folder), std::move(architecture), debian_archive(base)) {}
+
+Apt::Apt(std::filesystem::path folder, std::string architecture, const AptSource& source)
+    : folder_(std::move(folder)),
+      sources_(folder_ / "etc/apt/sources.list"),
+      architecture_(std::move(architecture)),
+      signer_(source.signer) {
     for (const char* part :
          {"etc/apt/apt.conf.d", "etc/apt/preferences.d", "etc/apt/sources.list.d", "etc/apt/trusted.gpg.d",
           "var/lib/apt/lists/partial", "var/lib/dpkg", "var/cache/apt/archives/partial"}) {
         std::filesystem::create_directories(folder_ / part);
     }
     write_if_changed(folder_ / "var/lib/dpkg/status", "");
-    write_if_changed(sources_, source_lines(base));
+    write_if_changed(sources_, source.lines);
+    // Only the keys of this folder count; signed-by says which of them.
+    if (!source.key.empty()) write_if_changed(folder_ / "etc/apt/trusted.gpg.d/archive.gpg", source.key);
     write_if_changed(folder_ / "apt.conf", "Dir \"" + folder_.string() + "\";\nDir::State::status \"" +
                                                (folder_ / "var/lib/dpkg/status").string() +
                                                "\";\nAPT::Architecture \"" + architecture_ +
@@ -76,9 +90,11 @@ void Apt::update() const {
         (void)run_apt({"apt-get", "update", "-qq", "--error-on=any"});
     } catch (const Error& error) {
         const std::string text = error.what();
-        if (text.find("NO_PUBKEY") != std::string::npos || text.find("not signed") != std::string::npos ||
-            text.find("BADSIG") != std::string::npos || text.find("signatures were invalid") != std::string::npos) {
-            throw Untrusted("the package archive is not signed by a Debian archive key: " + text);
+        if (mentions(text, {"NO_PUBKEY", "not signed", "BADSIG", "EXPKEYSIG", "signatures were invalid"})) {
+            throw Untrusted("the package archive is not signed by " + signer_ + ": " + text);
+        }
+        if (mentions(text, {"Hash Sum mismatch", "unexpected size"})) {
+            throw Untrusted("the package index is not the one that was signed: " + text);
         }
         throw Error("fetching the package indexes (is the network up? --offline uses what is cached): " + text);
     }
@@ -133,11 +149,62 @@ std::vector<std::filesystem::path> Apt::fetch(const std::vector<ArchivePackage>&
     during("fetching packages (what came so far is kept; run it again to go on)", [&] { return run_apt(argv); });
     std::vector<std::filesystem::path> files;
     for (const ArchivePackage& package : packages) {
-        std::string version = package.version;
-        // apt writes the epoch's colon as %3a in file names.
-        if (const auto colon = version.find(':'); colon != std::string::npos) version.replace(colon, 1, "%3a");
-        files.push_back(debs() / (package.name + "_" + version + "_" + package.architecture + ".deb"));
+        files.push_back(deb_of(package));
         if (!std::filesystem::exists(files.back())) throw Error("apt did not leave " + files.back().string());
+    }
+    return files;
+}
+
+std::filesystem::path Apt::deb_of(const ArchivePackage& package) const {
+    std::string version = package.version;
+    // apt writes the epoch's colon as %3a in file names.
+    if (const auto colon = version.find(':'); colon != std::string::npos) version.replace(colon, 1, "%3a");
+    return debs() / (package.name + "_" + version + "_" + package.architecture + ".deb");
+}
+
+std::vector<ArchivePackage> Apt::offered(const std::string& package) const {
+    const Result shown =
+        run({{"apt-cache", "show", package}, {{"APT_CONFIG", (folder_ / "apt.conf").string()}, {"LC_ALL", "C"}}});
+    if (shown.status != 0) return {};
+    std::vector<ArchivePackage> versions;
+    std::istringstream stanzas(shown.output);
+    for (std::string line; std::getline(stanzas, line);) {
+        if (const std::string value = value_of(line, "Package: "); !value.empty()) {
+            versions.push_back({value, {}, {}, {}, true});
+        }
+        if (versions.empty()) continue;
+        if (const std::string value = value_of(line, "Version: "); !value.empty()) versions.back().version = value;
+        if (const std::string value = value_of(line, "SHA256: "); !value.empty()) versions.back().sha256 = value;
+        if (const std::string value = value_of(line, "Architecture: "); !value.empty()) {
+            versions.back().architecture = value;
+        }
+    }
+    return versions;
+}
+
+std::vector<std::filesystem::path> Apt::fetch_only(const std::vector<ArchivePackage>& packages) const {
+    std::vector<std::filesystem::path> files;
+    for (const ArchivePackage& package : packages) {
+        const std::filesystem::path file = deb_of(package);
+        if (!std::filesystem::exists(file) || sha256_of_file(file) != package.sha256) {
+            std::filesystem::remove(file);
+            during("fetching " + package.name + " " + package.version, [&] {
+                try {
+                    run_checked({{"apt-get", "download", "-qq", package.name + "=" + package.version},
+                                 {{"APT_CONFIG", (folder_ / "apt.conf").string()}, {"LC_ALL", "C"}},
+                                 debs()});
+                } catch (const Error& error) {
+                    if (!mentions(error.what(), {"Hash Sum mismatch", "unexpected size"})) throw;
+                    throw Untrusted(std::string("the package is not the one of the signed index: ") + error.what());
+                }
+            });
+        }
+        if (!std::filesystem::exists(file)) throw Error("apt did not leave " + file.string());
+        if (sha256_of_file(file) != package.sha256) {
+            std::filesystem::remove(file);
+            throw Untrusted(package.name + " " + package.version + " is not the package of the signed index");
+        }
+        files.push_back(file);
     }
     return files;
 }

@@ -56,6 +56,13 @@ bool belongs_to_twin(const std::string& path) {
     return false;
 }
 
+/// An archive tells the size of a file with several names at the first of them, and each archive has its own order.
+PackedFile with_size(const PackedFile& file, const Unpacked& all) {
+    PackedFile whole = file;
+    if (const auto first = all.find(file.hard_link); first != all.end()) whole.size = first->second.size;
+    return whole;
+}
+
 bool same_content(const PackedFile& now, const PackedFile& before) {
     if ((now.mode & S_IFMT) != (before.mode & S_IFMT)) return false;
     if (S_ISLNK(now.mode)) return now.target == before.target;
@@ -79,9 +86,9 @@ bool is_module_index(const std::string& path) {
 Configuration read_configuration(const std::filesystem::path& twin, const Unpacked& unpacked,
                                  const Translation& translation) {
     Configuration result;
-    std::set<std::string> present;
+    Unpacked present;
     visit_tar(twin, [&](const PackedFile& file, const Content& content) {
-        present.insert(file.path);
+        present[file.path] = file;
         if (file.path.rfind("/boot/initrd.img-", 0) == 0) {
             result.initramfs = content();
             return;
@@ -96,8 +103,7 @@ Configuration read_configuration(const std::filesystem::path& twin, const Unpack
             if (folder && !same_owner(file, before->second)) result.changed.push_back(std::move(renamed));
             return;
         }
-        if (before != unpacked.end() && !before->second.hard_link.empty()) return;
-        if (before == unpacked.end() || !same_content(file, before->second)) {
+        if (before == unpacked.end() || !same_content(with_size(file, present), with_size(before->second, unpacked))) {
             if (!file.hard_link.empty()) throw Error("a maintainer script made the hard link " + file.path);
             std::string text = S_ISREG(file.mode) ? content() : std::string();
             if (text.rfind(elf_magic, 0) == 0) {

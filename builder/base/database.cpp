@@ -1,6 +1,7 @@
 #include "builder/base/database.hpp"
 
 #include <sstream>
+#include <utility>
 
 namespace makina {
 namespace {
@@ -28,20 +29,37 @@ std::string record_name(const InstalledPackage& package) {
 }
 
 std::string status_paragraph(const InstalledPackage& package) {
+    std::string conffiles = package.conffiles.empty() ? "" : "Conffiles:\n";
+    for (const auto& [path, md5] : package.conffiles) {
+        conffiles.append(" ").append(path).append(" ").append(md5).append("\n");
+    }
     std::string result;
     std::istringstream lines(package.control.at("control"));
     for (std::string line; std::getline(lines, line);) {
         if (line.empty()) continue;
-        // dpkg puts the configuration files before the description, which ends the paragraph.
-        if (line.rfind("Description:", 0) == 0 && !package.conffiles.empty()) {
-            result += "Conffiles:\n";
-            for (const auto& [path, md5] : package.conffiles) result += " " + path + " " + md5 + "\n";
-        }
+        // dpkg puts the configuration files before the description, which mostly ends the paragraph.
+        if (line.rfind("Description:", 0) == 0) result += std::exchange(conffiles, {});
         result += line + "\n";
         if (line.rfind("Package:", 0) == 0)
             result += std::string("Status: ") + (package.hold ? "hold" : "install") + " ok installed\n";
     }
-    return result;
+    return result + conffiles;
+}
+
+std::vector<File> package_records(const InstalledPackage& package) {
+    std::vector<File> files;
+    const std::string prefix = "/var/lib/dpkg/info/" + record_name(package) + ".";
+    for (const auto& [name, content] : package.control) {
+        const bool script =
+            name == "preinst" || name == "postinst" || name == "prerm" || name == "postrm" || name == "config";
+        if (name != "control") files.push_back(record(prefix + name, content, script ? 0755 : 0644));
+    }
+    std::string list = "/.\n";
+    for (const std::string& path : package.paths) {
+        if (path != "/") list += path + "\n";
+    }
+    files.push_back(record(prefix + "list", list));
+    return files;
 }
 
 std::vector<File> package_database(const std::vector<InstalledPackage>& packages, const std::string& architecture) {
@@ -56,17 +74,7 @@ std::vector<File> package_database(const std::vector<InstalledPackage>& packages
             states +=
                 "Package: " + package.package.name + "\nArchitecture: " + architecture + "\nAuto-Installed: 1\n\n";
         }
-        const std::string prefix = "/var/lib/dpkg/info/" + record_name(package) + ".";
-        for (const auto& [name, content] : package.control) {
-            const bool script =
-                name == "preinst" || name == "postinst" || name == "prerm" || name == "postrm" || name == "config";
-            if (name != "control") files.push_back(record(prefix + name, content, script ? 0755 : 0644));
-        }
-        std::string list = "/.\n";
-        for (const std::string& path : package.paths) {
-            if (path != "/") list += path + "\n";
-        }
-        files.push_back(record(prefix + "list", list));
+        for (File& file : package_records(package)) files.push_back(std::move(file));
     }
     files.push_back(record("/var/lib/dpkg/info/format", "1\n"));
     files.push_back(record("/var/lib/dpkg/arch", architecture + "\n"));

@@ -23,6 +23,9 @@ struct InstalledPackage {
 [[nodiscard]] std::vector<File> package_database(const std::vector<InstalledPackage>& packages,
                                                  const std::string& architecture);
 
+/// The part of it that is one package's own: /var/lib/dpkg/info/<name>.*
+[[nodiscard]] std::vector<File> package_records(const InstalledPackage& package);
+
 /// One paragraph of dpkg's status file for an installed package.
 [[nodiscard]] std::string status_paragraph(const InstalledPackage& package);
 

@@ -5,9 +5,11 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include <algorithm>
 #include <array>
-#include <cstring>
+#include <charconv>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "firstboot/bundle/error.hpp"
@@ -27,10 +29,15 @@ void require(archive* reader, int code, const std::string& what) {
 }
 
 /// Only what Debian packages and initramfs images are made of: every further format is a parser that input can reach.
-Reader new_reader(int (*format)(archive*)) {
+Reader new_plain_reader(int (*format)(archive*)) {
     Reader reader(archive_read_new());
     if (reader == nullptr) throw Error("out of memory");
     format(reader.get());
+    return reader;
+}
+
+Reader new_reader(int (*format)(archive*)) {
+    Reader reader = new_plain_reader(format);
     archive_read_support_filter_gzip(reader.get());
     archive_read_support_filter_xz(reader.get());
     archive_read_support_filter_zstd(reader.get());
@@ -41,10 +48,18 @@ std::string text(const char* value) {
     return value == nullptr ? std::string() : std::string(value);
 }
 
+/// As merged_path, for the four folders themselves.
+std::string merged_folder(const std::string& path) {
+    const bool merged = path == "/bin" || path == "/sbin" || path == "/lib" || path == "/lib64";
+    return merged ? "/usr" + path : path;
+}
+
 PackedFile to_file(archive_entry* entry) {
     PackedFile file;
     file.path = merged_path(text(archive_entry_pathname(entry)));
     file.mode = archive_entry_mode(entry);
+    // A package may still unpack the folder "/lib" itself, which is a link on the node.
+    if (S_ISDIR(file.mode)) file.path = merged_folder(file.path);
     file.user = text(archive_entry_uname(entry));
     file.group = text(archive_entry_gname(entry));
     file.uid = static_cast<std::uint32_t>(archive_entry_uid(entry));
@@ -70,8 +85,11 @@ PackedFile to_file(archive_entry* entry) {
 
 std::string read_content(archive* reader, archive_entry* entry, const std::string& what) {
     std::string content;
-    if (archive_entry_size_is_set(entry) != 0) content.reserve(static_cast<std::size_t>(archive_entry_size(entry)));
     std::vector<char> buffer(1 << 18);
+    // Only a hint: a damaged archive may claim any size.
+    if (archive_entry_size_is_set(entry) != 0) {
+        content.reserve(static_cast<std::size_t>(std::clamp<la_int64_t>(archive_entry_size(entry), 0, 1 << 26)));
+    }
     for (;;) {
         const la_ssize_t got = archive_read_data(reader, buffer.data(), buffer.size());
         if (got < 0) require(reader, static_cast<int>(got), what);
@@ -108,18 +126,35 @@ void visit_member(const std::filesystem::path& deb, const std::string& prefix, c
     const Reader outer = new_reader(archive_read_support_format_ar);
     require(outer.get(), archive_read_open_filename(outer.get(), deb.c_str(), 1 << 16), what);
     archive_entry* entry = nullptr;
-    for (;;) {
-        const int code = archive_read_next_header(outer.get(), &entry);
+    bool found = false;
+    for (int code = ARCHIVE_OK; !found && code != ARCHIVE_EOF;) {
+        code = archive_read_next_header(outer.get(), &entry);
         require(outer.get(), code, what);
-        if (code == ARCHIVE_EOF)
-            throw Error(what + ": it has no " + prefix + ": the file is damaged or not a Debian package");
-        if (text(archive_entry_pathname(entry)).rfind(prefix, 0) == 0) break;
+        found = code != ARCHIVE_EOF && text(archive_entry_pathname(entry)).rfind(prefix, 0) == 0;
     }
+    if (!found) throw Error(what + ": it has no " + prefix + ": the file is damaged or not a Debian package");
     Member member;
     member.outer = outer.get();
     const Reader inner = new_reader(archive_read_support_format_tar);
     require(inner.get(), archive_read_open(inner.get(), &member, nullptr, read_member, nullptr), what);
     visit_entries(inner.get(), what, visit);
+    // The reader stops where the archive ends; what is padding behind it must be there as well, or the file was cut.
+    la_ssize_t left = 0;
+    while ((left = archive_read_data(outer.get(), member.buffer.data(), member.buffer.size())) > 0) {
+    }
+    require(outer.get(), static_cast<int>(left), what);
+}
+
+/// How many bytes a cpio archive takes whose last entry begins at `trailer`. The header of "newc" is 110 bytes of text,
+/// the size of the name (hexadecimal) at 94; name and header together are padded to 4 bytes (cpio(5)).
+std::size_t end_of_cpio(std::string_view archive, std::size_t trailer, const std::string& what) {
+    constexpr std::size_t header = 110;
+    const std::string_view last = archive.substr(std::min(trailer, archive.size()));
+    std::size_t name = 0;
+    const bool newc = last.size() >= header && (last.substr(0, 6) == "070701" || last.substr(0, 6) == "070702") &&
+                      std::from_chars(last.data() + 94, last.data() + 102, name, 16).ec == std::errc();
+    if (!newc || last.size() < header + name) throw Error(what + ": a cpio archive of another kind than newc");
+    return trailer + (header + name + 3) / 4 * 4;
 }
 
 }  // namespace
@@ -164,15 +199,16 @@ void visit_initramfs(const std::string& initramfs, const Visit& visit) {
             ++begin;
             continue;
         }
-        const Reader reader = new_reader(archive_read_support_format_cpio);
-        require(reader.get(),
-                archive_read_open_memory(reader.get(), initramfs.data() + begin, initramfs.size() - begin), what);
+        const std::string_view rest = std::string_view(initramfs).substr(begin);
+        const bool plain = rest.substr(0, 4) == "0707";
+        const Reader reader =
+            plain ? new_plain_reader(archive_read_support_format_cpio) : new_reader(archive_read_support_format_cpio);
+        require(reader.get(), archive_read_open_memory(reader.get(), rest.data(), rest.size()), what);
         visit_entries(reader.get(), what, visit);
-        // A compressed archive is always the last one; a plain one says where it ended.
-        if (archive_filter_code(reader.get(), 0) != ARCHIVE_FILTER_NONE) return;
-        const auto end = initramfs.find("TRAILER!!!", begin);
-        if (end == std::string::npos) throw Error(what + ": a cpio archive without an end");
-        begin = end + std::strlen("TRAILER!!!");
+        // A compressed archive is always the last one; a plain one ends behind the entry that was read last.
+        if (!plain) return;
+        const auto trailer = static_cast<std::size_t>(archive_read_header_position(reader.get()));
+        begin += end_of_cpio(rest, trailer, what);
     }
 }
 
@@ -189,6 +225,8 @@ InitramfsWriter::InitramfsWriter(std::int64_t mtime) : state_(std::make_unique<S
     require(writer, archive_write_set_format_cpio_newc(writer), "making the initramfs");
     require(writer, archive_write_add_filter_zstd(writer), "making the initramfs");
     require(writer, archive_write_set_filter_option(writer, "zstd", "compression-level", "9"), "making the initramfs");
+    // The end of the frame is the end of the file: zeros behind it are no zstd, and some readers say so.
+    require(writer, archive_write_set_bytes_in_last_block(writer, 1), "making the initramfs");
     const auto append = [](archive*, void* state, const void* data, std::size_t size) -> la_ssize_t {
         static_cast<State*>(state)->bytes.append(static_cast<const char*>(data), size);
         return static_cast<la_ssize_t>(size);

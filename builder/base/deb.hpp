@@ -36,7 +36,8 @@ void visit_deb(const std::filesystem::path& deb, const Visit& visit);
 /// Visits every entry of an uncompressed tar file.
 void visit_tar(const std::filesystem::path& tar, const Visit& visit);
 
-/// Visits every entry of an initramfs: cpio archives one after another, each plain or compressed with gzip, xz or zstd.
+/// Visits every entry of an initramfs: plain cpio archives (newc) one after another, of which the last may be
+/// compressed with gzip, xz or zstd. Padding between them is zero bytes.
 void visit_initramfs(const std::string& initramfs, const Visit& visit);
 
 /// Makes a zstd-compressed cpio (newc) archive, the form that the Linux kernel unpacks as its first root.

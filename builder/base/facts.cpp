@@ -10,6 +10,7 @@
 #include <sstream>
 #include <string_view>
 
+#include "builder/base/kubernetes.hpp"
 #include "builder/disk/disk.hpp"
 #include "firstboot/bundle/error.hpp"
 
@@ -183,6 +184,12 @@ std::map<std::string, std::string> installed_packages(const std::string& status)
     return packages;
 }
 
+/// Adds what stands in the list of programs that came without a package; a package of the same name is stronger.
+void add_programs(const Ext4& root, std::map<std::string, std::string>& packages) {
+    std::istringstream lines(read_text(root, programs_list).value_or(""));
+    for (std::string name, version; lines >> name >> version;) packages.emplace(name, version);
+}
+
 std::map<std::string, std::string> read_texts(const Ext4& root, const Fat& boot) {
     std::map<std::string, std::string> texts;
     for (const char* const path : root_texts) {
@@ -232,6 +239,7 @@ BaseFacts read_facts(const std::filesystem::path& image) {
         if (facts.layout == Layout::debian) facts.kernel = newest_kernel(root);
         facts.built = newest_change(root);
         facts.packages = installed_packages(read_text(root, "/var/lib/dpkg/status", largest_status).value_or(""));
+        add_programs(root, facts.packages);
         facts.files = read_texts(root, fat);
         if (facts.layout != Layout::debian) require_boot_texts(facts);
         return facts;

@@ -37,21 +37,15 @@ class Counterparts {
         }
     }
 
-    /// Name and size say which package file an entry was copied from; where several fit, the one at the same place.
-    [[nodiscard]] std::string of(const std::string& path, std::uint64_t size) const {
-        if (is_klibc(path) && !klibc_.empty()) return klibc_;
-        std::string found;
-        const auto [begin, end] = by_name_.equal_range(base_name(path));
-        for (auto candidate = begin; candidate != end; ++candidate) {
-            const PackedFile& file = *candidate->second;
-            if (file.size != size && file.hard_link.empty()) continue;
-            if (found.empty() || file.path == path) found = file.path;
+    /// `names` are those of one program in the initramfs, mostly a single one. Name and size say which package file it
+    /// was copied from; where several fit, the one at the same place.
+    [[nodiscard]] std::string of(const std::vector<std::string>& names, std::uint64_t size) const {
+        for (const std::string& path : names) {
+            if (is_klibc(path) && !klibc_.empty()) return klibc_;
+            const std::string counterpart = translation_.apply(source_of(path, size));
+            if (!counterpart.empty() && node_.count(counterpart) != 0) return counterpart;
         }
-        const std::string counterpart = translation_.apply(found);
-        if (found.empty() || node_.count(counterpart) == 0) {
-            throw Error("the initramfs holds " + path + ", and the node's packages have no counterpart of it");
-        }
-        return counterpart;
+        throw Error("the initramfs holds " + names.front() + ", and the node's packages have no counterpart of it");
     }
 
     /// The name under which the entry goes into the node's initramfs.
@@ -61,11 +55,45 @@ class Counterparts {
     }
 
   private:
+    [[nodiscard]] std::string source_of(const std::string& path, std::uint64_t size) const {
+        std::string found;
+        const auto [begin, end] = by_name_.equal_range(base_name(path));
+        for (auto candidate = begin; candidate != end; ++candidate) {
+            const PackedFile& file = *candidate->second;
+            if (file.size != size && file.hard_link.empty()) continue;
+            if (found.empty() || file.path == path) found = file.path;
+        }
+        return found;
+    }
+
     const Unpacked& node_;
     const Translation& translation_;
     std::multimap<std::string, const PackedFile*> by_name_;
     std::string klibc_;
 };
+
+/// A file with several names.
+struct Shared {
+    std::vector<std::string> names;
+    std::string content;
+};
+
+/// By their first name. cpio gives the content with any one of the names, mostly the last.
+std::map<std::string, Shared> shared_files(const std::string& initramfs) {
+    std::map<std::string, Shared> shared;
+    visit_initramfs(initramfs, [&](const PackedFile& file, const Content& content) {
+        if (file.hard_link.empty()) return;
+        Shared& of = shared[file.hard_link];
+        if (of.names.empty()) of.names.push_back(file.hard_link);
+        of.names.push_back(file.path);
+        of.content += content();
+    });
+    visit_initramfs(initramfs, [&](const PackedFile& file, const Content& content) {
+        const auto found = shared.find(file.path);
+        if (found != shared.end() && found->second.content.empty()) found->second.content = content();
+    });
+    return shared;
+}
 
 }  // namespace
 
@@ -74,7 +102,7 @@ std::string translate_initramfs(const std::string& initramfs, const Unpacked& tw
                                 const std::function<std::string(const std::string& path)>& read, std::int64_t built) {
     const Counterparts counterparts(twin, node, translation);
     InitramfsWriter writer(built);
-    std::map<std::string, std::string> written;
+    const std::map<std::string, Shared> several = shared_files(initramfs);
     visit_initramfs(initramfs, [&](const PackedFile& file, const Content& content) {
         // The 64-bit linker's folder exists only on the twin; the linker itself moves with the translation.
         if (file.path == "/lib64" || file.path == "/usr/lib64" || file.path == "/etc/ld.so.cache") return;
@@ -82,16 +110,16 @@ std::string translate_initramfs(const std::string& initramfs, const Unpacked& tw
         entry.path = counterparts.renamed(file.path);
         entry.target = translation.apply(file.target);
         entry.hard_link.clear();
-        std::string bytes = S_ISREG(file.mode) && file.hard_link.empty() ? content() : std::string();
-        if (!file.hard_link.empty()) {
-            bytes = written.at(file.hard_link);
-        } else if (is_program(bytes) && file.path.find("/modules/") == std::string::npos) {
-            bytes = read(counterparts.of(file.path, bytes.size()));
+        const auto link = several.find(file.hard_link.empty() ? file.path : file.hard_link);
+        const Shared one =
+            link != several.end() ? link->second : Shared{{file.path}, S_ISREG(file.mode) ? content() : std::string()};
+        std::string bytes = one.content;
+        if (is_program(bytes) && file.path.find("/modules/") == std::string::npos) {
+            bytes = read(counterparts.of(one.names, bytes.size()));
         } else if (file.path == "/conf/arch.conf") {
             bytes = "DPKG_ARCH=arm64\n";
         }
         writer.add(entry, bytes);
-        if (S_ISREG(file.mode) && bytes.size() < (1 << 20)) written[file.path] = bytes;
     });
     return writer.finish();
 }

@@ -4,14 +4,13 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
 #include <fstream>
 #include <future>
 #include <optional>
 #include <set>
-#include <sstream>
 
 #include "builder/base/database.hpp"
+#include "builder/base/install.hpp"
 #include "builder/base/twin.hpp"
 #include "builder/digest.hpp"
 #include "builder/disk/disk.hpp"
@@ -59,20 +58,6 @@ std::string source_version(const std::string& version) {
     return rebuild ? version.substr(0, plus) : version;
 }
 
-/// When a .deb was made: the decimal date of its first member (ar(5): 12 bytes at offset 24).
-std::int64_t deb_time(const std::filesystem::path& deb) {
-    std::ifstream file(deb, std::ios::binary);
-    std::array<char, 13> date{};
-    file.seekg(24);
-    if (!file.read(date.data(), 12)) throw Error(deb.string() + " is not a Debian package");
-    return std::strtoll(date.data(), nullptr, 10);
-}
-
-std::uint64_t installed_kib(const std::string& control) {
-    const auto at = control.find("\nInstalled-Size:");
-    return at == std::string::npos ? 0 : std::strtoull(control.c_str() + at + 16, nullptr, 10);
-}
-
 void create_sparse(const std::filesystem::path& file, std::uint64_t size) {
     std::ofstream stream(file, std::ios::binary);
     if (!stream) throw_system("making " + file.string());
@@ -85,29 +70,12 @@ class NodeRoot {
   public:
     NodeRoot(const std::filesystem::path& image, std::uint64_t offset) : root_(image, offset, true) {}
 
-    void unpack(const std::filesystem::path& deb, const ArchivePackage& package) {
-        InstalledPackage installed;
-        installed.package = package;
-        installed.control = read_control(deb);
-        std::set<std::string> conffiles;
-        if (const auto list = installed.control.find("conffiles"); list != installed.control.end()) {
-            std::istringstream lines(list->second);
-            const std::string retired = "remove-on-upgrade ";
-            for (std::string line; std::getline(lines, line);) {
-                conffiles.insert(line);
-                if (line.rfind(retired, 0) == 0) {
-                    installed.conffiles[line.substr(retired.size())] = "newconffile remove-on-upgrade";
-                }
-            }
-        }
-        visit_deb(deb, [&](const PackedFile& file, const Content& content) {
-            installed.paths.push_back(file.path);
-            if (left_out(file.path)) return;
-            const std::string bytes = S_ISREG(file.mode) && file.hard_link.empty() ? content() : std::string();
-            if (conffiles.count(file.path) != 0) installed.conffiles[file.path] = md5(bytes);
-            place(file, bytes, package.name);
-        });
-        packages_.push_back(std::move(installed));
+    void unpack(const Deb& deb, bool hold) {
+        const auto place = [&](const PackedFile& file, const std::string& content) {
+            this->place(file, content, deb.package.name);
+        };
+        packages_.push_back(unpack_package(deb, {[](const std::string& path) { return !left_out(path); }, place}));
+        packages_.back().hold = hold;
     }
 
     void apply(const Configuration& configuration) {
@@ -144,7 +112,9 @@ class NodeRoot {
     void place(const PackedFile& file, const std::string& content, const std::string& package) {
         const auto [known, is_new] = unpacked_.try_emplace(file.path, file);
         if (!is_new) {
-            if (S_ISDIR(file.mode) && S_ISDIR(known->second.mode)) return;
+            // A package from elsewhere may still have the folder /lib, which is a link here (see merged_path).
+            const bool holds_files = S_ISDIR(known->second.mode) || S_ISLNK(known->second.mode);
+            if (S_ISDIR(file.mode) && holds_files) return;
             throw Error("the packages " + package + " and " + owners_[file.path] + " both have " + file.path);
         }
         owners_[file.path] = package;
@@ -179,7 +149,7 @@ void make_file_systems(const std::filesystem::path& image, std::uint64_t root_si
     table.disk_id = static_cast<std::uint32_t>(std::stoul(id.substr(0, 8), nullptr, 16)) | 1U;
     table.partitions = {{1, boot_offset, boot_size, 0x0c}, {2, root_offset, root_size, 0x83}};
     write_partition_table(image, table);
-    run_checked({{"mkfs.fat", "-F", "32", "-n", "BOOTFS", "-i", id.substr(8, 8), "--invariant", "--offset",
+    run_checked({{"mkfs.fat", "-F", "32", "--invariant", "-n", "BOOTFS", "-i", id.substr(8, 8), "--offset",
                   std::to_string(boot_offset / 512), image.string(), std::to_string(boot_size / 1024)}});
     // A UUID of version 4 in form, from the identity instead of chance, so that equal bases are equal bytes.
     const std::string uuid = id.substr(0, 8) + "-" + id.substr(8, 4) + "-4" + id.substr(13, 3) + "-a" +
@@ -293,7 +263,7 @@ std::string describe_package_base(const BaseRequest& request, const std::filesys
 }
 
 void build_package_base(const BaseRequest& request, const std::filesystem::path& apt_folder,
-                        const std::filesystem::path& folder, const std::string& id) {
+                        const std::filesystem::path& folder, const std::string& id, const KubernetesParts& kubernetes) {
     const std::string native = native_architecture();
     if (native != "amd64" || request.architecture != Architecture::arm64) {
         throw Error("a base of packages for " + to_string(request.architecture) + " cannot be made on " + native +
@@ -310,8 +280,18 @@ void build_package_base(const BaseRequest& request, const std::filesystem::path&
     const auto debs = node.fetch(packages);
     const auto twin_debs = twin.fetch(twin_packages);
 
+    PackageSet set;
+    std::uint64_t kib = 0;
+    for (const auto& deb : debs) {
+        const std::string control = read_control(deb).at("control");
+        set.add(control);
+        kib += installed_kib(control);
+    }
+    require_dependencies(kubernetes.debs, std::move(set));
+
     std::int64_t built = 0;
     for (const auto& deb : debs) built = std::max(built, deb_time(deb));
+    for (const Deb& deb : kubernetes.debs) built = std::max(built, deb_time(deb.file));
     for (const auto& deb : twin_debs) built = std::max(built, deb_time(deb));
     ++built;  // newer than every file of every package: that is how a changed file is known
 
@@ -328,14 +308,15 @@ void build_package_base(const BaseRequest& request, const std::filesystem::path&
     auto twin_tar = std::async(std::launch::async, [&] { return build_twin(twin_request); });
 
     const std::filesystem::path image = folder / "disk.img";
-    std::uint64_t kib = 0;
-    for (const auto& deb : debs) kib += installed_kib(read_control(deb).at("control"));
     // An eighth more than the packages say for tables and rounding, and room for initramfs, indexes and certificates.
     const std::uint64_t step = 64ULL << 20;
-    const std::uint64_t size = kib * 1024 * 9 / 8 + (160ULL << 20) + request.base.free_bytes;
+    const std::uint64_t size =
+        kib * 1024 * 9 / 8 + (160ULL << 20) + kubernetes_size(kubernetes) + request.base.free_bytes;
     make_file_systems(image, (size + step - 1) / step * step, id, built);
     NodeRoot root(image, root_offset);
-    for (std::size_t i = 0; i < packages.size(); ++i) root.unpack(debs[i], packages[i]);
+    for (std::size_t i = 0; i < packages.size(); ++i) root.unpack({packages[i], debs[i]}, false);
+    // Their maintainer scripts only tell a running systemd to read its units again.
+    for (const Deb& deb : kubernetes.debs) root.unpack(deb, true);
     const Unpacked twin_unpacked = list_unpacked(twin_debs);
 
     const std::filesystem::path tar = during("installing the twin", [&] { return twin_tar.get(); });
@@ -367,6 +348,7 @@ void build_package_base(const BaseRequest& request, const std::filesystem::path&
         "/usr/lib/makina/base",
         "makina-base 1\nid " + id + "\nkernel " + twin_request.kernel + "\nbuilt " + std::to_string(built) + "\n",
         built);
+    write_programs(root.file_system(), kubernetes, built);
     root.write_database(to_string(request.architecture), built);
     request.say("filling the boot partition");
     write_boot_partition(image, root.file_system(), twin_request.kernel, built);

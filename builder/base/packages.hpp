@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "builder/base/base.hpp"
+#include "builder/base/kubernetes.hpp"
 
 namespace makina {
 
@@ -13,11 +14,12 @@ inline constexpr std::uint64_t boot_size = 512ULL << 20;  ///< room for two kern
 inline constexpr std::uint64_t root_offset = boot_offset + boot_size;
 
 /// Makes a base from Debian packages at `folder`/disk.img, without emulation (see twin.hpp). `apt_folder` keeps apt's
-/// indexes and .debs between runs. Throws Untrusted, Error.
+/// indexes and .debs between runs. `kubernetes` goes in besides, its packages on hold. Throws Untrusted, Error.
 void build_package_base(const BaseRequest& request, const std::filesystem::path& apt_folder,
-                        const std::filesystem::path& folder, const std::string& id);
+                        const std::filesystem::path& folder, const std::string& id,
+                        const KubernetesParts& kubernetes = {});
 
-/// What would go into the base: one text that is equal exactly if the bases are. Asks the archive.
+/// What would go into the base, without Kubernetes: one text that is equal exactly if the bases are. Asks the archive.
 [[nodiscard]] std::string describe_package_base(const BaseRequest& request, const std::filesystem::path& apt_folder);
 
 }  // namespace makina

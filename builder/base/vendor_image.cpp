@@ -83,8 +83,20 @@ class PackedImage {
     Descriptor lock_;
 };
 
+/// Puts Kubernetes into the root file system.
+void add_kubernetes(const BaseRequest& request, const KubernetesParts& kubernetes, const fs::path& disk,
+                    std::int64_t built) {
+    request.say("adding Kubernetes " + kubernetes.version);
+    const PartitionTable table = read_partition_table(disk);
+    Ext4 root(disk, table.find(2)->offset, true);
+    install_debs(root, kubernetes.debs, request.packages);
+    write_programs(root, kubernetes, built);
+    root.close();
+}
+
 /// Unpacks, checks and enlarges the image in `disk`. Gives its facts.
-BaseFacts make_disk(const BaseRequest& request, const fs::path& packed, const fs::path& disk) {
+BaseFacts make_disk(const BaseRequest& request, const KubernetesParts& kubernetes, const fs::path& packed,
+                    const fs::path& disk) {
     request.say("unpacking " + request.base.source);
     const std::string hash = unpack_image(packed, disk);
     if (!request.base.sha256.empty() && hash != request.base.sha256) {
@@ -95,23 +107,28 @@ BaseFacts make_disk(const BaseRequest& request, const fs::path& packed, const fs
         throw Error(request.base.source + ": the image is for " + to_string(facts.architecture) +
                     " but the node needs " + to_string(request.architecture));
     }
-    facts.id = sha256(std::string(recipe) + "\n" + hash + "\nfree " + std::to_string(request.base.free_bytes) + "\n");
     request.say("making room in its root file system");
-    grow_root(disk, request.base.free_bytes, facts.built);
+    grow_root(disk, request.base.free_bytes + kubernetes_size(kubernetes), facts.built);
+    if (!kubernetes.empty()) {
+        during("adding Kubernetes", [&] { add_kubernetes(request, kubernetes, disk, facts.built); });
+        facts = read_facts(disk);
+    }
+    facts.id = sha256(std::string(recipe) + "\n" + hash + "\nfree " + std::to_string(request.base.free_bytes) + "\n" +
+                      describe_kubernetes(kubernetes));
     sync(disk);
     return facts;
 }
 
 }  // namespace
 
-BaseImage prepare_vendor_image(const BaseRequest& request, const fs::path& folder) {
+BaseImage prepare_vendor_image(const BaseRequest& request, const fs::path& folder, const KubernetesParts& kubernetes) {
     return during("preparing the base image", [&] {
         const PackedImage packed(request);
         const fs::path part = folder / "disk.img.part";
         BaseImage base;
         base.path = folder / "disk.img";
         try {
-            base.facts = make_disk(request, packed.file(), part);
+            base.facts = make_disk(request, kubernetes, packed.file(), part);
             fs::rename(part, base.path);
         } catch (...) {
             std::error_code ignored;

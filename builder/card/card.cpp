@@ -50,8 +50,7 @@ Condition condition_of(const Card& card, const Owners& owners, const Manifest::E
     if (const auto name = on_boot_partition(entry.path)) {
         // A FAT keeps neither modes nor owners.
         if (!card.boot() || !card.boot()->exists(*name)) return Condition::missing;
-        return sha256(card.boot()->read_file(*name)) == entry.sha256 ? Condition::as_written
-                                                                         : Condition::other_content;
+        return sha256(card.boot()->read_file(*name)) == entry.sha256 ? Condition::as_written : Condition::other_content;
     }
     const auto stat = card.root() ? card.root()->stat(entry.path) : std::nullopt;
     if (!stat) return Condition::missing;

@@ -72,6 +72,8 @@ const BaseImage& Bases::for_node(const Node& node) {
     request.base = profile_.base;
     request.architecture = node.architecture;
     request.packages = packages_for(profile_, node.role, node.architecture);
+    request.kubernetes = profile_.kubernetes;
+    request.kubernetes_packages = kubernetes_packages_for(node.role);
     request.cache = options_.cache;
     request.refresh = options_.refresh;
     request.offline = options_.offline;

@@ -9,6 +9,7 @@
 #include "builder/commands/completion.hpp"
 #include "builder/commands/diff.hpp"
 #include "builder/commands/inspect.hpp"
+#include "builder/commands/rehearse.hpp"
 
 namespace makina {
 namespace {
@@ -43,6 +44,7 @@ int run_makina_image(int argc, char** argv) {
     add_check(app, exit_code);
     add_inspect(app, exit_code);
     add_diff(app, planned_files, exit_code);
+    add_rehearse(app, exit_code);
     add_completion(app, exit_code);
     try {
         app.parse(argc, argv);

@@ -150,8 +150,12 @@ void warn_of_names(const Gateway& gateway, const Warn& warn) {
 
 }  // namespace
 
+std::vector<std::string> kubernetes_packages_for(Role role) {
+    return runs_kubernetes(role) ? kubernetes_packages() : Names{};
+}
+
 std::vector<std::string> missing_kubernetes(const BaseFacts& base, Role role) {
-    return runs_kubernetes(role) ? missing(base, kubernetes_packages()) : Names{};
+    return missing(base, kubernetes_packages_for(role));
 }
 
 std::vector<std::string> packages_for(const Profile& profile, Role role, Architecture architecture) {
