@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <ostream>
 #include <sstream>
 
 #include "firstboot/bundle/error.hpp"
@@ -56,6 +57,10 @@ Shelf& shelf() {
 [[maybe_unused]] const testing::Environment* const registered = testing::AddGlobalTestEnvironment(&shelf());
 
 }  // namespace
+
+void PrintTo(const Subject& subject, std::ostream* stream) {
+    *stream << subject.node << " of " << subject.profile;
+}
 
 bool long_form() {
     return environment("MAKINA_ALL") == "1";

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <iosfwd>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -22,6 +23,8 @@ struct Subject {
     std::string profile;  ///< file name below profiles/
 };
 
+/// GoogleTest names a failed test's parameter with it.
+void PrintTo(const Subject& subject, std::ostream* stream);
 /// Those whose cards are looked at: every role with MAKINA_ALL=1, else a control plane and a gateway.
 [[nodiscard]] std::vector<Subject> subjects();
 [[nodiscard]] bool long_form();
