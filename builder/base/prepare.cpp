@@ -260,8 +260,10 @@ KubernetesParts choose_kubernetes(BaseRequest& request, const Store& store) {
     if (may_be_left) {
         BaseRequest without = request;
         without.kubernetes.reset();
-        if (request.offline || (!request.refresh && store.recall(key_of(without)))) {
+        if (!request.refresh && store.recall(key_of(without))) {
             leave_kubernetes(request, "a base without it is cached; --refresh-base asks its archive again");
+        } else if (request.offline) {
+            leave_kubernetes(request, "no base with it is cached, and with --offline its archive is not asked");
         }
     }
     if (request.offline || !request.kubernetes) return {};
