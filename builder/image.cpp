@@ -272,10 +272,11 @@ void write_all(int file, const char* data, std::size_t size) {
 
 WrittenImage write_raw(const PatchedImage& image, const ImageOptions& options) {
     PartFile part(options.output);
-    auto hash = std::async(std::launch::async, [&] { return hash_image(image); });
+    std::future<std::string> hash;
+    if (options.checksum) hash = std::async(std::launch::async, [&] { return hash_image(image); });
     WrittenImage written{options.output, image.size(), 0, {}};
     written.used = during(part.path().string(), [&] { return copy_image(image, part.descriptor(), options); });
-    written.sha256 = hash.get();
+    if (hash.valid()) written.sha256 = hash.get();
     part.finish();
     return written;
 }

@@ -16,6 +16,7 @@ struct ImageOptions {
     std::filesystem::path output;  ///< the finished file; beside it "<output>.part" exists while it is being written,
                                    ///< and "<output>.raw.part" if it is compressed
     Compression compression = Compression::none;
+    bool checksum = true;  ///< compute the sha256 of the finished file; it takes longer than all the rest
     /// Called now and then with bytes done and to do.
     std::function<void(std::uint64_t done, std::uint64_t total)> progress = [](std::uint64_t, std::uint64_t) {};
 };
@@ -24,7 +25,7 @@ struct WrittenImage {
     std::filesystem::path path;
     std::uint64_t size = 0;  ///< bytes, holes included
     std::uint64_t used = 0;  ///< bytes that hold data: what a card has to take
-    std::string sha256;      ///< of the finished file
+    std::string sha256;      ///< of the finished file, empty if not asked for
 };
 
 /// Writes one node's image: the base's bytes with the plan's files in them. The base is not touched, no root, no mount

@@ -42,7 +42,7 @@ class Counterparts {
     [[nodiscard]] std::string of(const std::vector<std::string>& names, std::uint64_t size) const {
         for (const std::string& path : names) {
             if (is_klibc(path) && !klibc_.empty()) return klibc_;
-            const std::string counterpart = translation_.apply(source_of(path, size));
+            std::string counterpart = translation_.apply(source_of(path, size));
             if (!counterpart.empty() && node_.count(counterpart) != 0) return counterpart;
         }
         throw Error("the initramfs holds " + names.front() + ", and the node's packages have no counterpart of it");

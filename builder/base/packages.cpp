@@ -154,35 +154,36 @@ void make_file_systems(const std::filesystem::path& image, std::uint64_t root_si
     // A UUID of version 4 in form, from the identity instead of chance, so that equal bases are equal bytes.
     const std::string uuid = id.substr(0, 8) + "-" + id.substr(8, 4) + "-4" + id.substr(13, 3) + "-a" +
                              id.substr(17, 3) + "-" + id.substr(20, 12);
+    const std::string features =
+        "has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,sparse_super,large_file,huge_file,"
+        "dir_nlink,extra_isize,metadata_csum";
     // MKE2FS_CONFIG: the features are ours to choose, not the building machine's. Inode tables and journal are left as
     // holes, because a new file reads as zero.
-    run_checked(
-        {{"mke2fs",
-          "-q",
-          "-F",
-          "-t",
-          "ext4",
-          "-b",
-          "4096",
-          "-I",
-          "256",
-          "-i",
-          "16384",
-          "-L",
-          "rootfs",
-          "-U",
-          uuid,
-          "-O",
-          "has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,sparse_super,large_file,huge_file,"
-          "dir_nlink,extra_isize,metadata_csum",
-          "-J",
-          "size=32",
-          "-E",
-          "offset=" + std::to_string(root_offset) + ",hash_seed=" + uuid +
-              ",root_owner=0:0,lazy_itable_init=1,lazy_journal_init=1,assume_storage_prezeroed=1,nodiscard",
-          image.string(),
-          std::to_string(root_size / 1024) + "k"},
-         {{"E2FSPROGS_FAKE_TIME", std::to_string(built)}, {"MKE2FS_CONFIG", "/dev/null"}}});
+    run_checked({{"mke2fs",
+                  "-q",
+                  "-F",
+                  "-t",
+                  "ext4",
+                  "-b",
+                  "4096",
+                  "-I",
+                  "256",
+                  "-i",
+                  "16384",
+                  "-L",
+                  "rootfs",
+                  "-U",
+                  uuid,
+                  "-O",
+                  features,
+                  "-J",
+                  "size=32",
+                  "-E",
+                  "offset=" + std::to_string(root_offset) + ",hash_seed=" + uuid +
+                      ",root_owner=0:0,lazy_itable_init=1,lazy_journal_init=1,assume_storage_prezeroed=1,nodiscard",
+                  image.string(),
+                  std::to_string(root_size / 1024) + "k"},
+                 {{"E2FSPROGS_FAKE_TIME", std::to_string(built)}, {"MKE2FS_CONFIG", "/dev/null"}}});
 }
 
 /// What raspi-firmware's own hook does on a running Debian (its /etc/kernel/postinst.d/z50-raspi-firmware): firmware,
@@ -198,8 +199,9 @@ void write_boot_partition(const std::filesystem::path& image, const Ext4& root, 
         if (S_ISREG(stat.mode)) copy(path, path.substr(std::string("/usr/lib/raspi-firmware/").size()));
     });
     const std::string trees = "/usr/lib/linux-image-" + kernel + "/broadcom";
+    const std::string tree = trees + "/";
     for (const std::string& name : root.list(trees)) {
-        if (name.rfind("bcm", 0) == 0) copy(trees + "/" + name, name);
+        if (name.rfind("bcm", 0) == 0) copy(tree + name, name);
     }
     for (const char* name : {"vmlinuz-", "initrd.img-"}) copy("/boot/" + (name + kernel), name + kernel);
 }

@@ -38,7 +38,7 @@ std::string quoted(const std::string& word) {
 }  // namespace
 
 std::filesystem::path build_twin(const TwinRequest& request) {
-    const std::filesystem::path tar = request.work / "twin.tar";
+    std::filesystem::path tar = request.work / "twin.tar";
     const std::filesystem::path debs = request.work / "twin-debs";
     std::filesystem::create_directories(debs);
     for (const auto& entry : std::filesystem::directory_iterator(request.debs)) {

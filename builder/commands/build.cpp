@@ -65,6 +65,7 @@ void build_node(const BuildOptions& options, const Profile& profile, const Node&
     ImageOptions image;
     image.output = output_of(options, node);
     image.compression = options.compression;
+    image.checksum = !options.no_checksum;
     image.progress = [&](std::uint64_t done, std::uint64_t total) { reporter.progress(node.name, done, total); };
     const WrittenImage written = write_image(plan, base, image);
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
@@ -129,6 +130,8 @@ void add_build(CLI::App& app, int& exit_code) {
     command->add_option("--compress", options->compression, "compress the image: none, xz or zstd (default: none)")
         ->transform(CLI::CheckedTransformer(kinds, CLI::ignore_case).description(""))
         ->type_name("KIND");
+    command->add_flag("--no-checksum", options->no_checksum,
+                      "do not compute the image's sha256, which takes longer than writing it");
     command->add_flag("--dry-run", options->dry_run, "print what would be in the image, write none");
     command->add_flag("--refresh-base", options->base.refresh,
                       "ask the package archive again, even if a base is cached");

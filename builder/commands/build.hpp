@@ -20,6 +20,7 @@ struct BuildOptions {
     bool all = false;
     std::filesystem::path output = "out";  ///< a folder, or a file for one node if it ends in .img, .xz or .zst
     Compression compression = Compression::none;
+    bool no_checksum = false;
     bool dry_run = false;
     bool json = false;
     std::optional<std::int64_t> source_date_epoch;  ///< time stamp of what is written; none: that of the base

@@ -132,7 +132,9 @@ void Reporter::image(const std::string& subject, const std::string& path, std::u
     }
     finish_line();
     std::cout << "image   " << path << "\nsize    " << size << " bytes (" << human_size(size) << ", "
-              << human_size(used) << " to write)\nsha256  " << sha256 << std::endl;
+              << human_size(used) << " to write)\n";
+    if (!sha256.empty()) std::cout << "sha256  " << sha256 << '\n';
+    std::cout << std::flush;
 }
 
 }  // namespace makina

@@ -1,5 +1,6 @@
 #include "builder/disk/ext4_io.hpp"
 
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -30,10 +31,10 @@ errcode_t open_channel(const char* name, int, io_channel* channel) {
     auto opened = std::make_unique<struct_io_channel>();
     std::memset(opened.get(), 0, sizeof(struct_io_channel));
     auto state = std::make_unique<Channel>();
-    unsigned long long image = 0;
+    void* image = nullptr;
     unsigned long long offset = 0;
-    if (std::sscanf(name, "%llx+%llx", &image, &offset) != 2) return EXT2_ET_BAD_DEVICE_NAME;
-    state->image = reinterpret_cast<PatchedImage*>(image);
+    if (std::sscanf(name, "%p+%llx", &image, &offset) != 2) return EXT2_ET_BAD_DEVICE_NAME;
+    state->image = static_cast<PatchedImage*>(image);
     state->offset = offset;
     opened->magic = EXT2_ET_MAGIC_IO_CHANNEL;
     opened->manager = patched_io_manager();
@@ -134,11 +135,11 @@ io_manager patched_io_manager() {
 }
 
 std::string patched_io_name(PatchedImage& image, std::uint64_t offset) {
-    char text[48];
-    std::snprintf(text, sizeof text, "%llx+%llx",
-                  static_cast<unsigned long long>(reinterpret_cast<std::uintptr_t>(&image)),
-                  static_cast<unsigned long long>(offset));
-    return text;
+    std::array<char, 48> text{};
+    const int size = std::snprintf(text.data(), text.size(), "%p+%llx", static_cast<void*>(&image),
+                                   static_cast<unsigned long long>(offset));
+    if (size < 0 || static_cast<std::size_t>(size) >= text.size()) throw Error("an address that cannot be written");
+    return text.data();
 }
 
 }  // namespace makina

@@ -84,9 +84,9 @@ void set_xattrs(ext2_filsys fs, ext2_ino_t number, const std::map<std::string, s
                 const std::string& path) {
     if (values.empty()) return;
     const Xattrs handle = open_xattrs(fs, number, path);
+    const std::string what = "setting the attributes of " + path + ": ";
     for (const auto& [name, value] : values) {
-        require_ext2(ext2fs_xattr_set(handle.get(), name.c_str(), value.data(), value.size()),
-                     "setting " + name + " of " + path);
+        require_ext2(ext2fs_xattr_set(handle.get(), name.c_str(), value.data(), value.size()), what + name);
     }
     require_ext2(ext2fs_xattrs_write(handle.get()), "setting the attributes of " + path);
 }
@@ -148,8 +148,9 @@ void remove_tree(ext2_filsys fs, ext2_ino_t folder, const std::string& name, ext
                  const std::string& path) {
     ext2_inode_large inode = read_inode(fs, number);
     if (S_ISDIR(inode.i_mode)) {
+        const std::string inside = path + "/";
         for (const auto& [child, child_number] : folder_entries(fs, number, path)) {
-            remove_tree(fs, number, child, child_number, path + "/" + child);
+            remove_tree(fs, number, child, child_number, inside + child);
         }
         ext2_inode_large parent = read_inode(fs, folder);
         --parent.i_links_count;

@@ -1,7 +1,8 @@
 #include <libfdisk/libfdisk.h>
 
+#include <algorithm>
 #include <array>
-#include <cstdio>
+#include <charconv>
 #include <filesystem>
 
 #include "builder/disk/disk.hpp"
@@ -20,6 +21,14 @@ using Type = Handle<fdisk_parttype, fdisk_unref_parttype>;
 /// libfdisk gives a negative errno.
 void require(int code, const std::string& what) {
     if (code < 0) throw Error(what + ": " + system_message(-code));
+}
+
+/// A number with leading zeros.
+std::string padded(std::uint32_t number, int base, std::size_t width) {
+    std::array<char, 16> text{};
+    const auto end = std::to_chars(text.data(), text.data() + text.size(), number, base).ptr;
+    const std::string digits(text.data(), end);
+    return std::string(width - std::min(width, digits.size()), '0') + digits;
 }
 
 Context open_table(const std::filesystem::path& image, bool read_only) {
@@ -83,9 +92,8 @@ PartitionTable read_partition_table(const std::filesystem::path& image) {
 void write_partition_table(const std::filesystem::path& image, const PartitionTable& table) {
     const Context context = open_table(image, false);
     require(fdisk_create_disklabel(context.get(), "dos"), "making a partition table");
-    std::array<char, 16> id{};
-    std::snprintf(id.data(), id.size(), "0x%08x", table.disk_id);
-    require(fdisk_set_disklabel_id_from_string(context.get(), id.data()), "setting the disk id");
+    const std::string id = "0x" + padded(table.disk_id, 16, 8);
+    require(fdisk_set_disklabel_id_from_string(context.get(), id.c_str()), "setting the disk id");
     for (const Partition& partition : table.partitions) {
         const Entry entry(fdisk_new_partition());
         const Type type(fdisk_label_get_parttype_from_code(fdisk_get_label(context.get(), "dos"), partition.type));
@@ -102,9 +110,7 @@ void write_partition_table(const std::filesystem::path& image, const PartitionTa
 }
 
 std::string partuuid(const PartitionTable& table, int number) {
-    std::array<char, 16> text{};
-    std::snprintf(text.data(), text.size(), "%08x-%02d", table.disk_id, number);
-    return text.data();
+    return padded(table.disk_id, 16, 8) + "-" + padded(static_cast<std::uint32_t>(number), 10, 2);
 }
 
 }  // namespace makina

@@ -217,8 +217,10 @@ TEST_F(BaseCache, IsMadeOnceByTwoAtOnce) {
         return base.facts.id + " " + sha256_of_file(base.path) + waited;
     };
     std::vector<ChildProcess> builds;
+    builds.reserve(3);
     for (int i = 0; i < 3; ++i) builds.emplace_back(build);
     std::vector<std::string> results;
+    results.reserve(builds.size());
     for (ChildProcess& one : builds) results.push_back(one.result());
     std::sort(results.begin(), results.end());
     EXPECT_EQ(results[0].size(), 64 + 1 + 64);
@@ -238,10 +240,12 @@ TEST_F(BaseCache, ServesDifferentBasesAtOnce) {
         return "fine";
     };
     std::vector<ChildProcess> builds;
+    builds.reserve(3);
     builds.emplace_back([&] { return build("vendor.img", 0); });
     builds.emplace_back([&] { return build("other.img", 0); });
     builds.emplace_back([&] { return build("vendor.img", 8 << 20); });
     std::vector<std::string> results;
+    results.reserve(builds.size());
     for (ChildProcess& one : builds) results.push_back(one.result());
     EXPECT_EQ(results, (std::vector<std::string>(3, "fine")));
 }

@@ -74,7 +74,7 @@ class Database : public testing::Test {
         scratch.write(name + "/DEBIAN/control", text);
     }
     [[nodiscard]] std::filesystem::path build(const std::string& name) const {
-        const auto deb = scratch / (name + ".deb");
+        auto deb = scratch / (name + ".deb");
         run_checked({{"dpkg-deb", "--root-owner-group", "-Zgzip", "--build", (scratch / name).string(), deb.string()}});
         return deb;
     }

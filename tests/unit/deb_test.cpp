@@ -67,7 +67,7 @@ std::filesystem::path build_deb(const Scratch& scratch, const std::string& compr
     scratch.write("tree/lib/sample/data", "");
     scratch.write("tree/usr/share/F\xc5\x91tan\xc3\xba.crt", "not ASCII");
     scratch.write("tree/usr/share/" + std::string(120, 'l') + "/" + std::string(120, 'n'), "a long name");
-    const auto deb = scratch / ("sample_2.0-1_" + compression + ".deb");
+    auto deb = scratch / ("sample_2.0-1_" + compression + ".deb");
     run_checked(
         {{"dpkg-deb", "--root-owner-group", "-Z" + compression, "--build", (scratch / "tree").string(), deb.string()},
          {{"SOURCE_DATE_EPOCH", std::to_string(noon)}}});

@@ -261,15 +261,17 @@ TEST_F(Image, IsWholeHoweverManyBuildsWantTheName) {
     const auto output = output_folder() / "a.img";
     const auto build = [&]() -> std::string {
         for (int round = 0; round < 6; ++round) {
-            const std::string why = refusal(output);
+            std::string why = refusal(output);
             if (why != "no error" && why != output.string() + ".part: another build is writing it") return why;
             if (why == "no error" && sha256_of_file(output) != expected) return "other bytes under the final name";
         }
         return "fine";
     };
     std::vector<ChildProcess> builds;
+    builds.reserve(3);
     for (int i = 0; i < 3; ++i) builds.emplace_back(build);
     std::vector<std::string> said;
+    said.reserve(builds.size());
     for (ChildProcess& one : builds) said.push_back(one.result());
     EXPECT_EQ(said, (std::vector<std::string>(3, "fine")));
     EXPECT_EQ(sha256_of_file(output), expected);
@@ -292,7 +294,7 @@ TEST_F(Image, LeavesNothingOnAFullDisk) {
 
 TEST_F(Image, LeavesNothingWhereFilesMustBeSmall) {
     const std::string said = in_child([&]() -> std::string {
-        std::signal(SIGXFSZ, SIG_IGN);
+        if (std::signal(SIGXFSZ, SIG_IGN) == SIG_ERR) return "cannot ignore the signal";
         // Enough for the copy of the boot partition that is edited, not for the image.
         const rlimit limit{40 << 20, 40 << 20};
         if (setrlimit(RLIMIT_FSIZE, &limit) != 0) return "cannot limit";
