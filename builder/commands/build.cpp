@@ -43,9 +43,8 @@ void check_output(const BuildOptions& options) {
 }
 
 std::filesystem::path output_of(const BuildOptions& options, const Node& node) {
-    const auto path = names_a_file(options.output)
-                          ? options.output
-                          : options.output / (node.name + ".img" + suffix(options.compression));
+    auto path = names_a_file(options.output) ? options.output
+                                             : options.output / (node.name + ".img" + suffix(options.compression));
     if (path.has_parent_path()) {
         std::error_code failed;
         std::filesystem::create_directories(path.parent_path(), failed);

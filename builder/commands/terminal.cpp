@@ -17,14 +17,14 @@ void emit(const nlohmann::ordered_json& event) {
 
 std::string rounded(double value, int digits) {
     std::array<char, 32> text{};
-    std::snprintf(text.data(), text.size(), "%.*f", digits, value);
+    (void)std::snprintf(text.data(), text.size(), "%.*f", digits, value);
     return text.data();
 }
 
 /// As inspect writes modes: "0644".
 std::string octal(std::uint32_t mode) {
     std::array<char, 16> text{};
-    std::snprintf(text.data(), text.size(), "%04o", mode);
+    (void)std::snprintf(text.data(), text.size(), "%04o", mode);
     return text.data();
 }
 
