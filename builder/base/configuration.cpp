@@ -98,8 +98,10 @@ Configuration read_configuration(const std::filesystem::path& twin, const Unpack
         renamed.path = translation.apply(file.path);
         renamed.target = translation.apply(file.target);
         if (belongs_to_twin(file.path)) {
-            // Of apt's own folders the owner counts, not what is in them.
-            const bool folder = before != unpacked.end() && S_ISDIR(file.mode) && file.path.rfind("/var/", 0) == 0;
+            // Of apt's own folders the owner counts, not what is in them; but the .debs were put into the twin from
+            // outside, so the owner of their folder is whoever builds.
+            const bool folder = before != unpacked.end() && S_ISDIR(file.mode) && file.path.rfind("/var/", 0) == 0 &&
+                                file.path != "/var/cache/apt/archives";
             if (folder && !same_owner(file, before->second)) result.changed.push_back(std::move(renamed));
             return;
         }

@@ -21,7 +21,7 @@ namespace makina {
 namespace {
 
 /// Part of every base's identity: raise it whenever equal packages would give other bytes.
-constexpr const char* recipe = "package-base 2";
+constexpr const char* recipe = "package-base 3";
 
 /// Left out on a headless node: nobody reads manuals there, and every file is a block to write to the card. Copyright
 /// notices stay. dpkg on the node keeps to the same list.

@@ -262,6 +262,9 @@ TEST_F(Twin, LeavesOutWhatIsTheTwinsOwn) {
 TEST_F(Twin, KeepsTheOwnerOfFoldersWhoseContentIsItsOwn) {
     configure("/var/lib/apt/lists/x", "index");
     unpacked["/var/lib/apt/lists"] = packed("/var/lib/apt/lists", S_IFDIR | 0700);
+    // Whoever builds owns the folder into which the .debs were put, so it would differ from person to person.
+    configure("/var/cache/apt/archives/x.deb", "package");
+    unpacked["/var/cache/apt/archives"] = packed("/var/cache/apt/archives", S_IFDIR | 0700);
     const Configuration found = read();
     ASSERT_EQ(found.changed.size(), 1);
     EXPECT_EQ(found.changed[0].path, "/var/lib/apt/lists");
