@@ -28,6 +28,20 @@ int fail(const std::string& text, int code) {
     return code;
 }
 
+/// CLI11 only says that a subcommand is required; a typing error deserves the word that was meant.
+void require_known_command(const CLI::App& app, const std::string& word) {
+    std::vector<std::string> names;
+    std::string all;
+    for (const CLI::App* const command : app.get_subcommands({})) {
+        if (command->get_name() == word) return;
+        names.push_back(command->get_name());
+        all += (all.empty() ? "" : ", ") + command->get_name();
+    }
+    const auto meant = did_you_mean(word, names);
+    throw Mistake("no command \"" + word + "\"" +
+                  (meant ? ", did you mean \"" + *meant + "\"?" : "; there are " + all));
+}
+
 }  // namespace
 
 int run_makina_image(int argc, char** argv) {
@@ -47,6 +61,7 @@ int run_makina_image(int argc, char** argv) {
     add_rehearse(app, exit_code);
     add_completion(app, exit_code);
     try {
+        if (argc > 1 && argv[1][0] != '-') require_known_command(app, argv[1]);
         app.parse(argc, argv);
         return exit_code;
     } catch (const CLI::ParseError& error) {
