@@ -57,32 +57,12 @@ struct Attempt {
 Attempt attempt(const Download& download, const fs::path& part) {
     Meter meter(download);
     Command command;
-    command.argv = {"curl",
-                    "--fail",
-                    "--location",
-                    "--max-redirs",
-                    "10",
-                    "--proto",
-                    "=http,https",
-                    "--proto-redir",
-                    "=http,https",
-                    "--globoff",
-                    "--connect-timeout",
-                    "20",
-                    "--speed-limit",
-                    "1000",
-                    "--speed-time",
-                    "60",
-                    "--max-filesize",
-                    "68719476736",
-                    "--continue-at",
-                    "-",
-                    "--output",
-                    part.string(),
-                    "--write-out",
-                    "%{http_code}",
-                    "--url",
-                    download.url};
+    command.argv = curl_command(20);
+    const std::vector<std::string> more = {"--speed-limit",  "1000",        "--speed-time",  "60",
+                                           "--max-filesize", "68719476736", "--continue-at", "-",
+                                           "--output",       part.string(), "--write-out",   "%{http_code}",
+                                           "--url",          download.url};
+    command.argv.insert(command.argv.end(), more.begin(), more.end());
     command.on_line = [&](const std::string& line) { meter.line(line); };
     const Result result = run(command);
     Attempt done{result.status, 0, meter.problem()};
@@ -128,6 +108,12 @@ bool fill(const Download& download, const fs::path& part) {
 }
 
 }  // namespace
+
+std::vector<std::string> curl_command(int connect_seconds) {
+    return {"curl",        "--fail",    "--location",        "--max-redirs",
+            "10",          "--proto",   "=http,https",       "--proto-redir",
+            "=http,https", "--globoff", "--connect-timeout", std::to_string(connect_seconds)};
+}
 
 void fetch(const Download& download) {
     if (download.sha256.empty()) throw Error(download.url + ": give the sha256 of what is fetched");

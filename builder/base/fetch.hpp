@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <vector>
 
 namespace makina {
 
@@ -21,5 +22,9 @@ struct Download {
 /// tried again a few times. A wrong hash removes the part, so that it is not resumed for ever. Throws Untrusted for a
 /// wrong hash, Error if the network or the server fails.
 void fetch(const Download& download);
+
+/// The beginning of every curl command: http and https only, redirects too, and no answer but a good one.
+/// `connect_seconds` is how long a server may take to accept a connection.
+[[nodiscard]] std::vector<std::string> curl_command(int connect_seconds);
 
 }  // namespace makina

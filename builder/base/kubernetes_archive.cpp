@@ -1,3 +1,4 @@
+#include "builder/base/fetch.hpp"
 #include "builder/base/kubernetes.hpp"
 #include "builder/base/kubernetes_choice.hpp"
 #include "builder/base/openpgp.hpp"
@@ -10,26 +11,12 @@ namespace {
 
 /// The key, or an Error in curl's words. Only what its fingerprint says is believed of it, so any server may give it.
 std::string fetch_key(const std::string& url) {
-    return run_checked({{"curl",
-                         "--fail",
-                         "--silent",
-                         "--show-error",
-                         "--location",
-                         "--max-redirs",
-                         "10",
-                         "--proto",
-                         "=http,https",
-                         "--proto-redir",
-                         "=http,https",
-                         "--globoff",
-                         "--connect-timeout",
-                         "5",
-                         "--max-time",
-                         "30",
-                         "--max-filesize",
-                         "65536",
-                         "--url",
-                         url}});
+    std::vector<std::string> argv = curl_command(5);
+    for (const char* word : {"--silent", "--show-error", "--max-time", "30", "--max-filesize", "65536", "--url"}) {
+        argv.emplace_back(word);
+    }
+    argv.push_back(url);
+    return run_checked({argv});
 }
 
 /// The key's packets. Throws Untrusted unless the file holds exactly the pinned key.
