@@ -304,7 +304,10 @@ void build_package_base(const BaseRequest& request, const std::filesystem::path&
     const auto kernel_at = find_kernel(packages);
     if (!kernel_at) throw Error("no kernel among the packages");
     twin_request.kernel = packages[*kernel_at].name.substr(std::string("linux-image-").size());
-    run_checked({{"dpkg-deb", "--extract", debs[*kernel_at].string(), twin_request.kernel_tree.string()}});
+    for (std::size_t i = 0; i < packages.size(); ++i) {
+        if (!is_boot_package(packages[i].name)) continue;
+        run_checked({{"dpkg-deb", "--extract", debs[i].string(), twin_request.kernel_tree.string()}});
+    }
 
     request.say("installing the twin (natively) and unpacking the node's packages");
     auto twin_tar = std::async(std::launch::async, [&] { return build_twin(twin_request); });

@@ -8,8 +8,9 @@
 namespace makina {
 namespace {
 
-/// Runs inside the twin, at its end. The node's kernel modules come in, depmod and mkinitramfs do their work natively
-/// (both only read the modules), and the modules go again: the node unpacks its own.
+/// Runs inside the twin, at its end. The node's kernel modules come in, and what its boot packages add to an initramfs
+/// (raspi-firmware adds the checkers of file systems); depmod and mkinitramfs do their work natively (both only read
+/// the modules), and all of it goes again: the node unpacks its own.
 constexpr const char* kernel_hook = R"(#!/bin/sh
 set -eu
 version=$(cat /makina/version)
@@ -17,7 +18,10 @@ mkdir -p /usr/lib/modules
 cp -r /makina/tree/usr/lib/modules/"$version" /usr/lib/modules/
 cp /makina/tree/boot/config-"$version" /boot/
 depmod "$version"
+hooks=$(cd /makina/tree && find usr/share/initramfs-tools -type f 2>/dev/null || true)
+for hook in $hooks; do cp /makina/tree/"$hook" /"$hook"; done
 mkinitramfs -o /boot/initrd.img-"$version" "$version"
+for hook in $hooks; do rm /"$hook"; done
 rm -r /usr/lib/modules/"$version"/kernel /boot/config-"$version" /makina
 )";
 
