@@ -20,9 +20,6 @@
 namespace makina {
 namespace {
 
-/// Part of every base's identity: raise it whenever equal packages would give other bytes.
-constexpr const char* recipe = "package-base 3";
-
 /// Left out on a headless node: nobody reads manuals there, and every file is a block to write to the card. Copyright
 /// notices stay. dpkg on the node keeps to the same list.
 const std::vector<std::string> excluded = {"/usr/share/doc/*",    "/usr/share/man/*",     "/usr/share/info/*",
@@ -256,7 +253,7 @@ std::string describe_package_base(const BaseRequest& request, const std::filesys
     request.say("asking the package archive");
     node.update();
     std::string text =
-        std::string(recipe) + "\nfree " + std::to_string(request.base.free_bytes) + "\n" + excludes_for_dpkg();
+        std::string(package_recipe) + "\nfree " + std::to_string(request.base.free_bytes) + "\n" + excludes_for_dpkg();
     for (const ArchivePackage& package : node.resolve(request.packages)) {
         text += package.name + " " + package.version + " " + package.architecture + " " + package.sha256 +
                 (package.asked ? " asked" : "") + "\n";

@@ -41,8 +41,9 @@ std::string describe_kubernetes_request(const BaseRequest& request) {
 
 std::string describe_request(const BaseRequest& request) {
     const Base& base = request.base;
-    std::string text =
-        "request 1\narchitecture " + to_string(request.architecture) + "\nfree " + std::to_string(base.free_bytes);
+    // With its recipe, so that a newer program does not take an older one's base for its own.
+    std::string text = std::string(base.kind == BaseKind::image ? vendor_recipe : package_recipe) + "\narchitecture " +
+                       to_string(request.architecture) + "\nfree " + std::to_string(base.free_bytes);
     text += describe_kubernetes_request(request);
     if (base.kind == BaseKind::image) return text + "\nimage " + base.source + "\nsha256 " + base.sha256 + "\n";
     text += "\nsuite " + base.suite + "\nmirror " + base.mirror + "\nsecurity " + base.security_mirror + "\n";

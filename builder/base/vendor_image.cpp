@@ -19,9 +19,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Names what is made of a vendor image; to be changed whenever the same image would give other bytes.
-constexpr const char* recipe = "vendor image 1";
-
 bool is_url(const std::string& source) {
     return source.rfind("https://", 0) == 0 || source.rfind("http://", 0) == 0;
 }
@@ -113,8 +110,8 @@ BaseFacts make_disk(const BaseRequest& request, const KubernetesParts& kubernete
         during("adding Kubernetes", [&] { add_kubernetes(request, kubernetes, disk, facts.built); });
         facts = read_facts(disk);
     }
-    facts.id = sha256(std::string(recipe) + "\n" + hash + "\nfree " + std::to_string(request.base.free_bytes) + "\n" +
-                      describe_kubernetes(kubernetes));
+    facts.id = sha256(std::string(vendor_recipe) + "\n" + hash + "\nfree " + std::to_string(request.base.free_bytes) +
+                      "\n" + describe_kubernetes(kubernetes));
     sync(disk);
     return facts;
 }

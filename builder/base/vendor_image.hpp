@@ -7,6 +7,9 @@
 
 namespace makina {
 
+/// Part of every base's identity: raised whenever an equal image would give other bytes.
+inline constexpr const char* vendor_recipe = "vendor image 1";
+
 /// Makes a base of a vendor image (request.base.kind == BaseKind::image): folder/disk.img, sparse. `folder` exists and
 /// is this caller's alone. A run that was killed leaves nothing under that name; what it downloaded is kept in
 /// request.cache and resumed. `kubernetes` is unpacked into it, packages on hold.
