@@ -59,7 +59,7 @@ TEST(SameInputs, TakeTheTimeOfTheBaseIfNoneIsGiven) {
 class ColdBase : public testing::TestWithParam<std::string> {
   protected:
     [[nodiscard]] fs::path cold(const std::string& name) const {
-        const fs::path folder = scratch / name;
+        fs::path folder = scratch / name;
         for (const auto& entry : fs::recursive_directory_iterator(cache() / "apt")) {
             if (entry.path().extension() != ".deb") continue;
             const fs::path copy = folder / fs::relative(entry.path(), cache());

@@ -13,7 +13,6 @@ namespace {
 
 using testing::HasSubstr;
 using testing::IsEmpty;
-using testing::Not;
 
 const Subject master = {"control-plane", "master-1", "makina.yaml"};
 

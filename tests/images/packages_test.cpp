@@ -308,7 +308,7 @@ TEST_P(Installed, EnablesTheUnitsOfItsRole) {
         for (const std::string& unit : root.list("/etc/systemd/system/" + folder)) {
             enabled.insert(unit);
             // An enabled unit that is not there would be a failed boot.
-            const std::string link = "/etc/systemd/system/" + folder + "/" + unit;
+            const std::string link = (fs::path("/etc/systemd/system") / folder / unit).string();
             EXPECT_NO_THROW((void)root.read_file(link)) << link << " -> " << root.read_link(link).value_or("");
         }
     }
