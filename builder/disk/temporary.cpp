@@ -1,6 +1,5 @@
 #include "builder/disk/temporary.hpp"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -13,13 +12,11 @@ namespace makina {
 
 TemporaryFile::TemporaryFile() {
     std::string name = (std::filesystem::temp_directory_path() / "makina-XXXXXX").string();
-    file_ = Descriptor(mkostemp(name.data(), O_CLOEXEC));
+    file_ = Descriptor(mkstemp(name.data()));
     if (!file_) throw_system("making a temporary file in " + std::filesystem::temp_directory_path().string());
-    path_ = name;
-}
-
-TemporaryFile::~TemporaryFile() {
-    unlink(path_.c_str());
+    // Without a name from the beginning, nothing stays behind if we are killed; programs that we start inherit it.
+    unlink(name.c_str());
+    path_ = "/proc/self/fd/" + std::to_string(file_.get());
 }
 
 void TemporaryFile::fill(std::string_view content) const {

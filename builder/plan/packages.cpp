@@ -38,6 +38,7 @@ const Names& node_packages() {
                                 "less",
                                 "libnss-resolve",
                                 "libpam-systemd",
+                                "linux-sysctl-defaults",
                                 "nftables",
                                 "openssh-server",
                                 "procps",
