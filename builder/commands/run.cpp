@@ -46,7 +46,7 @@ void require_known_command(const CLI::App& app, const std::string& word) {
 
 int run_makina_image(int argc, char** argv) {
     // A reader that goes away (`inspect | head`) is told by a failed write, not by our death half-way through a file.
-    std::signal(SIGPIPE, SIG_IGN);
+    (void)std::signal(SIGPIPE, SIG_IGN);
     int exit_code = 0;
     CLI::App app("makina-image: SD-card images for the nodes of a Kubernetes cluster");
     app.require_subcommand(1);

@@ -26,28 +26,12 @@ Names machine_packages(Architecture architecture) {
 }
 
 const Names& node_packages() {
-    static const Names names = {"ca-certificates",
-                                "curl",
-                                "dbus",
-                                "dosfstools",
-                                "e2fsprogs",
-                                "fdisk",
-                                "iproute2",
-                                "iputils-ping",
-                                "kmod",
-                                "less",
-                                "libnss-resolve",
-                                "libpam-systemd",
+    static const Names names = {"ca-certificates", "curl", "dbus", "dosfstools", "e2fsprogs", "fdisk", "iproute2",
+                                "iputils-ping", "kmod", "less", "libnss-resolve", "libpam-systemd",
                                 "linux-sysctl-defaults",
-                                "nftables",
-                                "openssh-server",
-                                "procps",
-                                "sudo",
-                                "systemd",
-                                "systemd-resolved",
-                                "systemd-sysv",
-                                "systemd-timesyncd",
-                                "udev"};
+                                // /etc/protocols: without it nft knows no "ipv6-icmp" and the firewall does not load.
+                                "netbase", "nftables", "openssh-server", "procps", "sudo", "systemd",
+                                "systemd-resolved", "systemd-sysv", "systemd-timesyncd", "udev"};
     return names;
 }
 

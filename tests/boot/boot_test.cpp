@@ -40,14 +40,14 @@ std::vector<Subject> subjects() {
                                               "sysctl fs.inotify.max_user_watches",
                                               "module overlay",
                                               "module br_netfilter"};
-    const std::vector<Subject> all = {
+    std::vector<Subject> all = {
         {"control-plane", "master-1", "makina.yaml", kubelet},
         {"worker", "worker-1", "makina.yaml", kubelet},
         {"load-balancer", "lb-1", "makina.yaml", {"haproxy", "keepalived"}},
         {"gateway", "gateway-1", "makina.yaml", {"nftables", "nftables-loaded", "sysctl net.ipv4.ip_forward"}},
         {"etcd", "etcd-1", "external-etcd.yaml", {"etcd", "etcd-settings"}}};
-    if (environment("MAKINA_ALL") == "1") return all;
-    return {all.front()};
+    if (environment("MAKINA_ALL") != "1") all.resize(1);
+    return all;
 }
 
 /// The seconds of every boot of this run; printed as the suite's last line.

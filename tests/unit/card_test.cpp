@@ -33,7 +33,7 @@ class CardTest : public testing::Test {
     /// A small image with a FAT and an ext4, and a manifest if `files` has entries.
     [[nodiscard]] std::filesystem::path make(const std::string& name, const std::string& hostname,
                                              std::vector<Manifest::Entry> files = {}) const {
-        const std::filesystem::path image = scratch / name;
+        std::filesystem::path image = scratch / name;
         std::ofstream(image).close();
         std::filesystem::resize_file(image, 24 * mib);
         const PartitionTable table{0x1234abcd, {{1, mib, 7 * mib, 0x0c}, {2, 8 * mib, 16 * mib, 0x83}}};
