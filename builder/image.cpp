@@ -13,10 +13,10 @@
 #include <sstream>
 #include <vector>
 
-#include "builder/digest.hpp"
 #include "builder/disk/disk.hpp"
 #include "builder/manifest.hpp"
 #include "builder/process.hpp"
+#include "firstboot/bundle/digest.hpp"
 #include "firstboot/bundle/error.hpp"
 
 namespace makina {

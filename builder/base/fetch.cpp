@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <thread>
 
-#include "builder/digest.hpp"
 #include "builder/process.hpp"
+#include "firstboot/bundle/digest.hpp"
 #include "firstboot/bundle/error.hpp"
 
 namespace makina {

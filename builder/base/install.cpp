@@ -8,7 +8,7 @@
 #include <set>
 #include <sstream>
 
-#include "builder/digest.hpp"
+#include "firstboot/bundle/digest.hpp"
 #include "firstboot/bundle/error.hpp"
 
 namespace makina {

@@ -10,7 +10,7 @@
 #include "builder/base/dependencies.hpp"
 #include "builder/base/kubernetes_choice.hpp"
 #include "builder/base/program.hpp"
-#include "builder/digest.hpp"
+#include "firstboot/bundle/digest.hpp"
 #include "firstboot/bundle/error.hpp"
 
 namespace makina {

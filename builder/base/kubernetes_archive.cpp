@@ -2,8 +2,8 @@
 #include "builder/base/kubernetes.hpp"
 #include "builder/base/kubernetes_choice.hpp"
 #include "builder/base/openpgp.hpp"
-#include "builder/digest.hpp"
 #include "builder/process.hpp"
+#include "firstboot/bundle/digest.hpp"
 #include "firstboot/bundle/error.hpp"
 
 namespace makina {

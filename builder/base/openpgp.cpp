@@ -6,7 +6,7 @@
 #include <sstream>
 #include <string_view>
 
-#include "builder/digest.hpp"
+#include "firstboot/bundle/digest.hpp"
 #include "firstboot/bundle/error.hpp"
 
 namespace makina {

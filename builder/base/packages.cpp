@@ -12,9 +12,9 @@
 #include "builder/base/database.hpp"
 #include "builder/base/install.hpp"
 #include "builder/base/twin.hpp"
-#include "builder/digest.hpp"
 #include "builder/disk/disk.hpp"
 #include "builder/process.hpp"
+#include "firstboot/bundle/digest.hpp"
 #include "firstboot/bundle/error.hpp"
 
 namespace makina {

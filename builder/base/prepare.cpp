@@ -7,7 +7,7 @@
 #include "builder/base/packages.hpp"
 #include "builder/base/store.hpp"
 #include "builder/base/vendor_image.hpp"
-#include "builder/digest.hpp"
+#include "firstboot/bundle/digest.hpp"
 #include "firstboot/bundle/error.hpp"
 
 namespace makina {

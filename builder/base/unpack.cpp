@@ -16,7 +16,7 @@
 #include <string_view>
 #include <vector>
 
-#include "builder/digest.hpp"
+#include "firstboot/bundle/digest.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/bundle/handle.hpp"
 

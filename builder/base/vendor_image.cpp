@@ -10,7 +10,7 @@
 #include "builder/base/fetch.hpp"
 #include "builder/base/grow.hpp"
 #include "builder/base/unpack.hpp"
-#include "builder/digest.hpp"
+#include "firstboot/bundle/digest.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/bundle/handle.hpp"
 

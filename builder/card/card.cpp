@@ -4,7 +4,7 @@
 
 #include <map>
 
-#include "builder/digest.hpp"
+#include "firstboot/bundle/digest.hpp"
 #include "firstboot/bundle/error.hpp"
 
 namespace makina {

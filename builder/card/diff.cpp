@@ -7,9 +7,9 @@
 #include <set>
 
 #include "builder/card/card.hpp"
-#include "builder/digest.hpp"
 #include "builder/disk/temporary.hpp"
 #include "builder/process.hpp"
+#include "firstboot/bundle/digest.hpp"
 #include "firstboot/bundle/error.hpp"
 
 namespace makina {

@@ -1,8 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "builder/digest.hpp"
 #include "builder/disk/disk.hpp"
+#include "firstboot/bundle/digest.hpp"
 #include "tests/images/suite.hpp"
 #include "tests/unit/scratch.hpp"
 

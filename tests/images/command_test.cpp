@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "builder/digest.hpp"
+#include "firstboot/bundle/digest.hpp"
 #include "tests/images/suite.hpp"
 #include "tests/unit/scratch.hpp"
 

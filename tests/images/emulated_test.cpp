@@ -7,8 +7,8 @@
 #include <set>
 
 #include "builder/base/deb.hpp"
-#include "builder/digest.hpp"
 #include "builder/disk/disk.hpp"
+#include "firstboot/bundle/digest.hpp"
 #include "tests/images/suite.hpp"
 #include "tests/unit/scratch.hpp"
 

@@ -5,7 +5,7 @@
 
 #include <chrono>
 
-#include "builder/digest.hpp"
+#include "firstboot/bundle/digest.hpp"
 #include "tests/images/suite.hpp"
 #include "tests/unit/scratch.hpp"
 

@@ -7,8 +7,8 @@
 #include <set>
 #include <sstream>
 
-#include "builder/digest.hpp"
 #include "builder/disk/disk.hpp"
+#include "firstboot/bundle/digest.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "tests/images/suite.hpp"
 

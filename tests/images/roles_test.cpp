@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "builder/digest.hpp"
 #include "builder/disk/disk.hpp"
+#include "firstboot/bundle/digest.hpp"
 #include "tests/images/suite.hpp"
 #include "tests/unit/scratch.hpp"
 

@@ -7,7 +7,7 @@
 #include <fstream>
 
 #include "builder/base/base.hpp"
-#include "builder/digest.hpp"
+#include "firstboot/bundle/digest.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "tests/unit/child.hpp"
 #include "tests/unit/vendor_images.hpp"

@@ -10,8 +10,8 @@
 
 #include "builder/commands/diff.hpp"
 #include "builder/commands/inspect.hpp"
-#include "builder/digest.hpp"
 #include "builder/process.hpp"
+#include "firstboot/bundle/digest.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "tests/unit/scratch.hpp"
 

@@ -8,8 +8,8 @@
 #include <sstream>
 
 #include "builder/base/deb.hpp"
-#include "builder/digest.hpp"
 #include "builder/process.hpp"
+#include "firstboot/bundle/digest.hpp"
 #include "tests/unit/scratch.hpp"
 
 namespace makina {

@@ -10,10 +10,10 @@
 #include <random>
 
 #include "builder/base/facts.hpp"
-#include "builder/digest.hpp"
 #include "builder/disk/disk.hpp"
 #include "builder/manifest.hpp"
 #include "builder/process.hpp"
+#include "firstboot/bundle/digest.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "tests/unit/child.hpp"
 #include "tests/unit/vendor_images.hpp"

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "builder/base/deb.hpp"
-#include "builder/digest.hpp"
 #include "builder/process.hpp"
+#include "firstboot/bundle/digest.hpp"
 #include "tests/unit/scratch.hpp"
 #include "tests/unit/vendor_images.hpp"
 

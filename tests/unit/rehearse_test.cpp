@@ -10,11 +10,11 @@
 #include <sstream>
 
 #include "builder/commands/rehearse.hpp"
-#include "builder/digest.hpp"
 #include "builder/process.hpp"
 #include "builder/rehearse/boot_files.hpp"
 #include "builder/rehearse/probe.hpp"
 #include "builder/rehearse/questions.hpp"
+#include "firstboot/bundle/digest.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "tests/unit/scratch.hpp"
 

@@ -15,7 +15,7 @@
 #include "builder/base/facts.hpp"
 #include "builder/base/unpack.hpp"
 #include "builder/base/vendor_image.hpp"
-#include "builder/digest.hpp"
+#include "firstboot/bundle/digest.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "tests/unit/clusters.hpp"
 #include "tests/unit/http_server.hpp"

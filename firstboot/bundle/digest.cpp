@@ -1,4 +1,4 @@
-#include "builder/digest.hpp"
+#include "firstboot/bundle/digest.hpp"
 
 #include <openssl/evp.h>
 

@@ -1,0 +1,107 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "firstboot/bundle/bundle.hpp"
+#include "firstboot/bundle/trust.hpp"
+
+namespace makina {
+
+/// What a bundle is made from; the plan decides it, this room knows no profile.
+struct Recipient {
+    Bundle header;  ///< cluster, node, role, architecture, board, serial, mac, address, interface, api, spare; the rest
+                    ///< (cluster id, card, epoch, times, payloads) is decided here
+    bool external_etcd = false;    ///< control planes carry a client's certificate, not etcd's authority
+    bool offline = false;          ///< no authority's private key on control planes: their leaf certificates instead
+    bool static_balancer = false;  ///< control planes hold the virtual address, so they carry its secret
+    std::vector<std::string> api_names;      ///< names and addresses that the API server's certificate has
+    std::vector<std::string> api_addresses;  ///< IPv4; the first address of the services' range is among them
+};
+
+/// A sealed bundle and the trust that goes with it.
+struct Issued {
+    std::string sealed;  ///< the bytes of `makina.bundle`
+    std::string trust;   ///< the bytes of Trust::path for a new card
+    std::uint64_t epoch = 0;
+    std::string card;
+    std::int64_t expires = 0;
+};
+
+/// One thing of the keys' folder, as `keys show` prints it.
+struct KeyFact {
+    std::string name;            ///< "kubernetes-ca"
+    std::string purpose;         ///< for people
+    std::string fingerprint;     ///< SHA-256 of the certificate (DER) or of the public key; of a secret: empty
+    std::int64_t not_after = 0;  ///< seconds since 1970, 0 if it does not expire
+};
+
+/// One line of the ledger: a bundle that was issued.
+struct LedgerEntry {
+    std::uint64_t epoch = 0;
+    std::string node;
+    std::string role;
+    std::string card;
+    std::int64_t issued = 0;
+    std::int64_t expires = 0;
+    std::string signer;                ///< SHA-256 of the signer's certificate
+    std::vector<std::string> anchors;  ///< SHA-256 of the anchors that the card has
+    std::string certificate;           ///< serial number of the node's own certificate, hex
+    std::string sha256;                ///< of the sealed bundle
+    std::string target;                ///< what it was issued to: an image's or a file's name, for people
+    bool revoked = false;
+};
+
+/// A cluster's keys: a folder that only its owner can read (0700, files 0600), made once, never overwritten. Held with
+/// an exclusive lock while this object lives. Every change is written beside, synced and renamed.
+class Keys {
+  public:
+    /// Makes the folder and everything in it: cluster id, signing authority and signer, authorities for Kubernetes,
+    /// etcd, front-proxy and MAKINA's own TLS, service-account key, VRRP secret, secrets-encryption key. With a
+    /// passphrase the private keys are PKCS#8 encrypted. `now` is in seconds since 1970; certificates begin a day
+    /// before it, for boards whose clock is late. Throws Error if the folder exists and is not empty; a half-made one
+    /// (power cut) is told apart and made anew.
+    static void create(const std::filesystem::path& folder, const std::string& cluster, const std::string& passphrase,
+                       std::int64_t now);
+
+    /// Opens the folder. Throws Error if it is missing, incomplete, readable by others, of another cluster's name, or
+    /// if the passphrase is wrong or missing.
+    Keys(std::filesystem::path folder, const std::string& cluster, const std::string& passphrase);
+    Keys(Keys&&) noexcept;
+    ~Keys();
+
+    [[nodiscard]] std::string cluster_id() const;
+    [[nodiscard]] std::vector<KeyFact> facts() const;
+    [[nodiscard]] std::vector<LedgerEntry> ledger() const;
+
+    /// Makes the node's leaf keys, takes its next epoch, writes the ledger (durable before this returns), seals the
+    /// bundle and opens it again as the node would. `for_new_card`: sealed by the newest signer, else by the newest
+    /// that the node's last card believes. `target` is for the ledger.
+    [[nodiscard]] Issued issue(const Recipient& recipient, bool for_new_card, std::int64_t now, std::int64_t valid_for,
+                               const std::string& target);
+
+    /// A second signing authority; from now on new cards believe both and are sealed by the new one, and bundles for
+    /// cards in the field bring them the new one. Throws Error during a rotation.
+    void rotate_signer(std::int64_t now);
+    /// Ends the rotation: the old authority's private key is wiped, new cards believe the new one only. With
+    /// `compromised`, its signer is named as revoked to every card from now on. Throws Error if there is no rotation.
+    void finish_rotation(bool compromised);
+    /// Notes that a card is not to be believed any more: the newest of the node, or the named one.
+    void revoke(const std::string& node, const std::string& card);
+    /// Everything in the folder as one file, encrypted under `passphrase` (scrypt, AES-256-GCM); 0600, never
+    /// overwrites. Throws Error.
+    void backup(const std::filesystem::path& file, const std::string& passphrase) const;
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+/// Puts a backup back into a folder that does not exist yet. Throws Error for a wrong passphrase or a damaged file.
+void restore_keys(const std::filesystem::path& file, const std::filesystem::path& folder,
+                  const std::string& passphrase);
+
+}  // namespace makina

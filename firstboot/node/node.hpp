@@ -1,0 +1,66 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "firstboot/host.hpp"
+#include "firstboot/stage.hpp"
+
+namespace makina {
+
+// The stages that every role has. Each `ask_` changes nothing.
+
+/// Where things are kept on the node; the folder is root's alone.
+namespace kept {
+inline constexpr const char* bundle = "/var/lib/makina/bundle";  ///< the sealed bundle, until joined
+inline constexpr const char* trust = "/var/lib/makina/trust";    ///< newer than the card's own
+inline constexpr const char* epoch = "/var/lib/makina/epoch";    ///< highest that was used, a decimal number
+inline constexpr const char* clock = "/var/lib/makina/clock";    ///< when the time was last known, seconds since 1970
+inline constexpr const char* joined = "/var/lib/makina/joined";  ///< done-mark: the bundle without payloads
+inline constexpr const char* clock_epoch = "/usr/lib/clock-epoch";  ///< its time stamp is when the image was built
+inline constexpr const char* delivery = "makina.bundle";            ///< name of a bundle that is handed over
+}  // namespace kept
+
+/// What verifying found.
+struct Identity {
+    Bundle bundle;        ///< without payloads if already joined
+    bool joined = false;  ///< sealed up earlier: nothing is left to do
+    std::string notice;   ///< a delivery that was refused, and why
+};
+
+/// Takes a delivered bundle with a higher epoch (durable on the root file system, then wiped where it lay), then opens
+/// the node's own. An Outcome that waits means that the clock has to come forward first. Throws Untrusted.
+struct Verification {
+    Outcome outcome;
+    std::optional<Identity> identity;
+};
+[[nodiscard]] Verification verify(Host& host);
+/// True if a bundle lies ready that this node would take: the run begins again.
+[[nodiscard]] bool has_delivery(Host& host, const Bundle& bundle);
+
+/// hostname, machine-id, hosts, ssh host keys.
+[[nodiscard]] Outcome ask_identity(Host& host, const Bundle& bundle);
+[[nodiscard]] Outcome do_identity(Host& host, const Bundle& bundle);
+/// Partition and file system as large as the card, the spare partition if the bundle asks for one.
+[[nodiscard]] Outcome ask_storage(Host& host, const Bundle& bundle);
+[[nodiscard]] Outcome do_storage(Host& host, const Bundle& bundle);
+/// The node's address is on its interface, and nobody else has it.
+[[nodiscard]] Outcome ask_network(Host& host, const Bundle& bundle);
+[[nodiscard]] Outcome do_network(Host& host, const Bundle& bundle);
+/// What the image lacks is installed (/etc/makina/packages).
+[[nodiscard]] Outcome ask_packages(Host& host, const Bundle& bundle);
+[[nodiscard]] Outcome do_packages(Host& host, const Bundle& bundle);
+/// The clock is not below clock_floor, and is kept.
+[[nodiscard]] Outcome ask_time(Host& host, const Bundle& bundle);
+[[nodiscard]] Outcome do_time(Host& host, const Bundle& bundle);
+/// cgroup controllers, swap, modules, sysctls, room, architecture and board.
+[[nodiscard]] Outcome ask_preflight(Host& host, const Bundle& bundle);
+[[nodiscard]] Outcome do_preflight(Host& host, const Bundle& bundle);
+/// The payloads are where payload_kinds says, with its owner and mode.
+[[nodiscard]] Outcome ask_keys(Host& host, const Bundle& bundle);
+[[nodiscard]] Outcome do_keys(Host& host, const Bundle& bundle);
+/// The done-mark is durable, and after that the bundle is gone.
+[[nodiscard]] Outcome ask_seal(Host& host, const Bundle& bundle);
+[[nodiscard]] Outcome do_seal(Host& host, const Bundle& bundle);
+
+}  // namespace makina

@@ -1,0 +1,28 @@
+#pragma once
+
+#include "firstboot/host.hpp"
+
+namespace makina {
+
+/// How a run ended.
+enum class Ending {
+    stopped,  ///< asked to end
+    joined    ///< only with `until_joined`
+};
+
+struct RunOptions {
+    bool until_joined = false;  ///< return when joined, instead of staying to tell the status
+    unsigned most_rounds = 0;   ///< for tests and rescue: give up waiting after so many rounds; 0: never
+};
+
+/// The node's whole first boot: pick up a delivered bundle, verify, then each stage of the role: asked, done, asked
+/// again, for as long as it takes (2 s doubling to 60 s at the same stage). May be cut off anywhere and run again.
+/// An Untrusted passes through, after it has been shown and said.
+[[nodiscard]] Ending run(Host& host, const RunOptions& options);
+
+/// Forgets what this daemon has noted about the node, so that the next run asks everything again; keeps keys and data.
+/// Throws Error if the node is part of a cluster (a member's data or a kubelet's identity is there): then nothing is
+/// changed.
+void reset(Host& host);
+
+}  // namespace makina

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "firstboot/bundle/bundle.hpp"
+#include "firstboot/host.hpp"
+
+namespace makina {
+
+/// Waiting is an answer: done, or what has to happen first, for people: "the network cable of eth0".
+struct Outcome {
+    bool done = false;
+    std::string waiting_for = {};
+};
+
+/// One step on the way to a joined node: a question to the machine and an action. Both may be repeated at any time and
+/// after a power cut at any point; a fault is thrown as Error and tried again.
+struct Stage {
+    std::string_view name;
+    Outcome (*ask)(Host& host, const Bundle& bundle);  ///< are you done? Changes nothing.
+    Outcome (*act)(Host& host, const Bundle& bundle);  ///< does it, or as much as can be done now
+};
+
+/// The stages of a role after the bundle is verified, in order, the sealing-up last. Throws Error for an unknown role.
+[[nodiscard]] std::vector<Stage> stages_of(std::string_view role);
+
+}  // namespace makina
