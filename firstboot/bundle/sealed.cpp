@@ -4,10 +4,14 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 
+#include <charconv>
+
+#include "firstboot/bundle/confined.hpp"
 #include "firstboot/bundle/digest.hpp"
 #include "firstboot/bundle/envelope.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/bundle/handle.hpp"
+#include "firstboot/bundle/lines.hpp"
 
 namespace makina {
 namespace {
@@ -64,11 +68,23 @@ void check_addressee(const Bundle& bundle, const Trust& trust) {
     check("a node of the role", bundle.role, trust.role);
 }
 
+/// Neither a configuration file nor a module of the machine decides what is verified.
+void start_library() {
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
+}
+
+std::int64_t read_seconds(Lines& lines, std::string_view key) {
+    const std::string_view text = lines.value(key);
+    std::int64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc() || end != text.data() + text.size()) lines.refuse("no number of seconds");
+    return number;
+}
+
 }  // namespace
 
 Sealed verify_seal(std::string_view sealed, const Trust& trust) {
-    // Neither a configuration file nor a module of the machine decides what is verified.
-    OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
+    start_library();
     const Envelope envelope = read_envelope(sealed);
     const Window window = verify_chain(envelope.certificates, trust);
     const Message message = read_message(sealed);
@@ -93,6 +109,22 @@ Opened open_sealed(std::string_view sealed, const Trust& trust) {
     if (opened.bundle.issued < opened.not_before || opened.bundle.issued > opened.not_after) {
         throw Untrusted("the signer's chain was not valid when the bundle was issued");
     }
+    return opened;
+}
+
+Opened open_sealed_confined(std::string_view sealed, const Trust& trust) {
+    start_library();  // before the fork: what it asks of the machine, the child may not
+    const std::string answer = confined("reading the bundle", [&] {
+        const Opened opened = open_sealed(sealed, trust);
+        return "signer " + opened.signer + "\nnot-before " + std::to_string(opened.not_before) + "\nnot-after " +
+               std::to_string(opened.not_after) + "\n" + encode(opened.bundle);
+    });
+    Lines lines(answer);
+    Opened opened;
+    opened.signer = lines.hex("signer", 64);
+    opened.not_before = read_seconds(lines, "not-before");
+    opened.not_after = read_seconds(lines, "not-after");
+    opened.bundle = decode_bundle(lines.rest());
     return opened;
 }
 
