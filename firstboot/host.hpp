@@ -90,6 +90,9 @@ class Host {
     /// Tells the card which blocks are free, so that it forgets what was in them. Does nothing if the card cannot.
     virtual void trim() = 0;
 
+    /// Bytes that root may still write to the root file system.
+    [[nodiscard]] virtual std::uint64_t free_bytes() = 0;
+
     // Programs.
     /// Runs a program to its end, for at most `seconds`; argv[0] is looked up in the node's usual folders.
     virtual Answer run(const std::vector<std::string>& argv, unsigned seconds) = 0;
