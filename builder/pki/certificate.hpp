@@ -30,7 +30,8 @@ struct Identity {
     Key key;
 };
 
-/// How long certificates are good for, in seconds. An authority outlives the cluster; a leaf is renewed with a new card.
+/// How long certificates are good for, in seconds. An authority outlives the cluster; a leaf is renewed with a new
+/// card.
 inline constexpr std::int64_t authority_lifetime = std::int64_t{20} * 365 * 86400;
 inline constexpr std::int64_t leaf_lifetime = std::int64_t{5} * 365 * 86400;
 /// Certificates begin this long before they are made: boards' clocks are late.

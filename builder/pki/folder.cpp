@@ -33,10 +33,6 @@ void sync(const Descriptor& descriptor, const std::filesystem::path& path) {
     if (fsync(descriptor.get()) != 0) throw_system("syncing " + path.string());
 }
 
-void sync_folder(const std::filesystem::path& folder) {
-    sync(open_folder(folder), folder);
-}
-
 void write_all(const Descriptor& file, std::string_view content, const std::filesystem::path& path) {
     while (!content.empty()) {
         const ssize_t count = ::write(file.get(), content.data(), content.size());
@@ -91,8 +87,8 @@ void wipe_content(const std::filesystem::path& folder) {
 bool is_same_file(const Descriptor& descriptor, const std::filesystem::path& path) {
     struct stat opened {};
     struct stat named {};
-    return fstat(descriptor.get(), &opened) == 0 && lstat(path.c_str(), &named) == 0 &&
-           opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
+    return fstat(descriptor.get(), &opened) == 0 && lstat(path.c_str(), &named) == 0 && opened.st_ino == named.st_ino &&
+           opened.st_dev == named.st_dev;
 }
 
 bool ends_with(const std::string& text, const std::string& end) {
@@ -121,6 +117,10 @@ void make_parents(const std::filesystem::path& folder) {
 }
 
 }  // namespace
+
+void sync_folder(const std::filesystem::path& folder) {
+    sync(open_folder(folder), folder);
+}
 
 std::string read_private(const std::filesystem::path& file, std::uint64_t most) {
     // A pipe in its place must not hold us up.

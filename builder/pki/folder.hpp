@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
 
 #include "firstboot/bundle/handle.hpp"
 
@@ -18,6 +19,8 @@ using Files = std::map<std::string, std::string>;
 
 /// A new file (O_EXCL), 0600 whatever the umask is, synced; the caller syncs the folder. Throws Error if it exists.
 void write_new(const std::filesystem::path& file, std::string_view content);
+/// Makes the names in a folder durable.
+void sync_folder(const std::filesystem::path& folder);
 /// Replaces a file: written beside, synced, renamed, the folder synced. After a power cut it is the old one or the new.
 void replace_file(const std::filesystem::path& file, std::string_view content);
 /// Makes a folder (0700) with these files, whole or not at all: it is made under the name `.NAME.making` beside,

@@ -65,8 +65,7 @@ Files Material::new_generation(const std::string& cluster, unsigned number, cons
 
 Files Material::made_new(const std::string& cluster, const std::string& passphrase, std::int64_t now) {
     Files files;
-    files["cluster"] =
-        std::string(first_line) + "\ncluster " + cluster + "\nid " + to_hex(random_bytes(16)) + "\n";
+    files["cluster"] = std::string(first_line) + "\ncluster " + cluster + "\nid " + to_hex(random_bytes(16)) + "\n";
     for (auto& [name, content] : new_generation(cluster, 1, passphrase, now)) {
         files["signing-1/" + name] = std::move(content);
     }
@@ -132,7 +131,8 @@ std::vector<Generation> Material::generations() const {
         found.push_back({static_cast<unsigned>(number), certificate(name + "/ca"), certificate(name + "/signer")});
     }
     if (found.empty()) throw Error(folder_.string() + " has no signing authority: restore it from its backup");
-    if (found.size() > 2) throw Error(folder_.string() + " has more than two signing authorities: something put them there");
+    if (found.size() > 2)
+        throw Error(folder_.string() + " has more than two signing authorities: something put them there");
     std::sort(found.begin(), found.end(), [](const Generation& a, const Generation& b) { return a.number < b.number; });
     return found;
 }
