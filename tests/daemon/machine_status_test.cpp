@@ -168,7 +168,7 @@ TEST_F(MachineStatus, ManyWhoSayNothingDoNotShutOthersOut) {
 }
 
 TEST_F(MachineStatus, ThousandsOfConnectionsPass) {
-    for (int number = 0; number < 3000; ++number) ASSERT_TRUE(connected());
+    for (int number = 0; number < 1000; ++number) ASSERT_TRUE(connected());
     expect_alive();
 }
 
