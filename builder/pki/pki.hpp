@@ -73,6 +73,7 @@ class Keys {
     /// if the passphrase is wrong or missing.
     Keys(std::filesystem::path folder, const std::string& cluster, const std::string& passphrase);
     Keys(Keys&&) noexcept;
+    Keys& operator=(Keys&&) noexcept;
     ~Keys();
 
     [[nodiscard]] std::string cluster_id() const;
