@@ -73,8 +73,7 @@ Files unpacked(std::string_view content) {
 void Keys::backup(const std::filesystem::path& file, const std::string& passphrase) const {
     if (passphrase.empty()) throw Error("a backup needs a passphrase");
     const std::string envelope = put_in_envelope(packed(state_->material.all()), first_line, passphrase);
-    write_new(file, std::string(first_line) + envelope);
-    sync_folder(file.has_parent_path() ? file.parent_path() : std::filesystem::path("."));
+    write_private(file, std::string(first_line) + envelope);
 }
 
 void restore_keys(const std::filesystem::path& file, const std::filesystem::path& folder,

@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <thread>
 
+#include "builder/pki/pki.hpp"
 #include "firstboot/bundle/error.hpp"
 
 namespace makina {
@@ -152,8 +153,18 @@ void write_new(const std::filesystem::path& file, std::string_view content) {
     const Descriptor descriptor(::open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!descriptor) throw_system("making " + file.string());
     if (fchmod(descriptor.get(), 0600) != 0) throw_system("making " + file.string());
-    write_all(descriptor, content, file);
-    sync(descriptor, file);
+    try {
+        write_all(descriptor, content, file);
+        sync(descriptor, file);
+    } catch (const Error&) {
+        unlink(file.c_str());
+        throw;
+    }
+}
+
+void write_private(const std::filesystem::path& file, std::string_view content) {
+    write_new(file, content);
+    sync_folder(parent_of(file));
 }
 
 void replace_file(const std::filesystem::path& file, std::string_view content) {
