@@ -98,7 +98,7 @@ std::string to_json(const Verdict& verdict) {
     json["state"] = verdict.state;
     json["failed_units"] = verdict.failed_units;
     json["answers"] = nlohmann::ordered_json::array();
-    for (const Answer& answer : verdict.answers) {
+    for (const Reply& answer : verdict.answers) {
         json["answers"].push_back({{"name", answer.question.name},
                                    {"command", answer.question.command},
                                    {"good", answer.status == 0},
@@ -117,7 +117,7 @@ std::string to_text(const Verdict& verdict) {
         text += tenths(stage.seconds) + " s: " + to_string(stage.stage) + '\n';
     for (const std::string& name : verdict.failed_units) text += "failed unit: " + printable(name) + '\n';
     std::size_t good = 0;
-    for (const Answer& answer : verdict.answers) {
+    for (const Reply& answer : verdict.answers) {
         if (answer.status == 0) {
             ++good;
         } else if (answer.status != -1) {
@@ -126,7 +126,7 @@ std::string to_text(const Verdict& verdict) {
         }
     }
     const auto asked = static_cast<std::size_t>(std::count_if(
-        verdict.answers.begin(), verdict.answers.end(), [](const Answer& answer) { return answer.status != -1; }));
+        verdict.answers.begin(), verdict.answers.end(), [](const Reply& answer) { return answer.status != -1; }));
     text +=
         std::to_string(good) + " of " + std::to_string(verdict.answers.size()) + " questions answered well" +
         (asked < verdict.answers.size() ? ", " + std::to_string(verdict.answers.size() - asked) + " not asked" : "") +

@@ -121,7 +121,7 @@ class Rehearsal {
     }
 
     void answer(const ProbeWord& word) {
-        Answer& answer = verdict_.answers[word.index];
+        Reply& answer = verdict_.answers[word.index];
         answer.status = word.status;
         answer.output = word.text;
         tell("asked " + std::to_string(word.index + 1) + " of " + std::to_string(verdict_.answers.size()));
@@ -181,7 +181,7 @@ std::string to_string(BootStage stage) {
 bool Verdict::passed() const {
     return stopped.empty() && failed_units.empty() && !reached.empty() &&
            reached.back().stage == BootStage::multi_user &&
-           std::all_of(answers.begin(), answers.end(), [](const Answer& answer) { return answer.status == 0; });
+           std::all_of(answers.begin(), answers.end(), [](const Reply& answer) { return answer.status == 0; });
 }
 
 Verdict rehearse(const RehearseRequest& request) {

@@ -26,7 +26,7 @@ struct Question {
     std::string command;
 };
 
-struct Answer {
+struct Reply {
     Question question;
     int status = -1;     ///< exit code; 124 after a minute; -1 if the guest never answered
     std::string output;  ///< both streams
@@ -44,7 +44,7 @@ struct Verdict {
     double seconds = 0;              ///< the whole rehearsal
     std::string state;               ///< systemd's word: "running", "degraded"
     std::vector<std::string> failed_units;
-    std::vector<Answer> answers;
+    std::vector<Reply> answers;
     std::string stopped;      ///< why it ended early, empty if it came to its end
     std::string last_output;  ///< the console's last lines if it ended early
     /// Everything was reached and answered, and every answer was good.
