@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <thread>
 
+#include "builder/pki/pki.hpp"
 #include "firstboot/bundle/error.hpp"
 
 namespace makina {
@@ -73,15 +74,21 @@ void wipe_file(const std::filesystem::path& file) {
     if (unlink(file.c_str()) != 0) throw_system("removing " + file.string());
 }
 
+void remove_folder(const std::filesystem::path& folder);
+
 void wipe_content(const std::filesystem::path& folder) {
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
         if (entry.is_directory() && !entry.is_symlink()) {
-            wipe_content(entry.path());
-            if (rmdir(entry.path().c_str()) != 0) throw_system("removing " + entry.path().string());
+            remove_folder(entry.path());
         } else {
             wipe_file(entry.path());
         }
     }
+}
+
+void remove_folder(const std::filesystem::path& folder) {
+    wipe_content(folder);
+    if (rmdir(folder.c_str()) != 0) throw_system("removing " + folder.string());
 }
 
 bool is_same_file(const Descriptor& descriptor, const std::filesystem::path& path) {
@@ -146,8 +153,18 @@ void write_new(const std::filesystem::path& file, std::string_view content) {
     const Descriptor descriptor(::open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!descriptor) throw_system("making " + file.string());
     if (fchmod(descriptor.get(), 0600) != 0) throw_system("making " + file.string());
-    write_all(descriptor, content, file);
-    sync(descriptor, file);
+    try {
+        write_all(descriptor, content, file);
+        sync(descriptor, file);
+    } catch (const Error&) {
+        unlink(file.c_str());
+        throw;
+    }
+}
+
+void write_private(const std::filesystem::path& file, std::string_view content) {
+    write_new(file, content);
+    sync_folder(parent_of(file));
 }
 
 void replace_file(const std::filesystem::path& file, std::string_view content) {
@@ -166,16 +183,21 @@ void make_folder(const std::filesystem::path& folder, const Files& files) {
         throw Error(folder.string() + " is being made by another makina-image");
     }
     wipe_content(making);
-    fill(making, files);
-    if (has_entries(folder)) throw Error(folder.string() + " exists already");
-    rename_durably(making, folder);
+    try {
+        fill(making, files);
+        if (has_entries(folder)) throw Error(folder.string() + " exists already: keys are never overwritten");
+        rename_durably(making, folder);
+    } catch (const std::exception&) {
+        // What cannot be finished is not left behind: it has keys in it.
+        if (is_same_file(own, making)) remove_folder(making);
+        throw;
+    }
 }
 
 void wipe_folder(const std::filesystem::path& folder) {
     const std::filesystem::path wiping = beside(folder, ".wiping");
     rename_durably(folder, wiping);
-    wipe_content(wiping);
-    if (rmdir(wiping.c_str()) != 0) throw_system("removing " + wiping.string());
+    remove_folder(wiping);
     sync_folder(parent_of(wiping));
 }
 
@@ -184,8 +206,7 @@ void clean_folder(const std::filesystem::path& folder) {
         const std::string name = entry.path().filename();
         if (name.front() != '.') continue;
         if (entry.is_directory() && (ends_with(name, ".making") || ends_with(name, ".wiping"))) {
-            wipe_content(entry.path());
-            if (rmdir(entry.path().c_str()) != 0) throw_system("removing " + entry.path().string());
+            remove_folder(entry.path());
         } else if (entry.is_regular_file() && ends_with(name, ".new")) {
             wipe_file(entry.path());
         }
@@ -200,7 +221,7 @@ Descriptor lock_folder(const std::filesystem::path& folder) {
     if ((facts.st_mode & others) != 0) {
         throw Error(folder.string() + " can be read by others: chmod 700 it, and think of its keys as known");
     }
-    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(5);
     while (flock(descriptor.get(), LOCK_EX | LOCK_NB) != 0) {
         if (errno != EWOULDBLOCK && errno != EINTR) throw_system("locking " + folder.string());
         if (std::chrono::steady_clock::now() > give_up) {

@@ -33,7 +33,7 @@ void wipe_folder(const std::filesystem::path& folder);
 /// Removes what a power cut has left half done inside.
 void clean_folder(const std::filesystem::path& folder);
 
-/// Opens a folder that only we can read and locks it, as long as the descriptor lives. Waits 10 s for another holder.
+/// Opens a folder that only we can read and locks it, as long as the descriptor lives. Waits 5 s for another holder.
 /// Throws Error if it is missing, another user's, open to others, or still locked.
 [[nodiscard]] Descriptor lock_folder(const std::filesystem::path& folder);
 

@@ -72,6 +72,11 @@ Issued Keys::issue(const Recipient& recipient, bool for_new_card, std::int64_t n
                    const std::string& target) {
     const Material& material = state_->material;
     const std::string& node = recipient.header.node;
+    if (recipient.header.cluster != state_->cluster.name) {
+        throw Error("the bundle is for the cluster " + recipient.header.cluster + ", the keys are of " +
+                    state_->cluster.name);
+    }
+    if (valid_for < 1) throw Error("a bundle is valid for a second or more");
     const std::vector<Generation> generations = material.generations();
     Trust trust = trust_of(material, state_->cluster.id);
     trust.node = node;
@@ -92,7 +97,6 @@ Issued Keys::issue(const Recipient& recipient, bool for_new_card, std::int64_t n
     bundle.issued = now;
     bundle.expires = issued.expires = now + valid_for;
     bundle.payloads = std::move(contents.payloads);
-    if (bundle.cluster != state_->cluster.name) throw Error("the bundle is for the cluster " + bundle.cluster);
     issued.sealed = seal(encode(bundle), material.identity(generation.folder() + "/signer"), now);
     const std::vector<std::string> own = {fingerprint(generation.authority)};
     require_opens(issued.sealed, for_new_card ? trust : trust_of_card(trust, own), bundle);

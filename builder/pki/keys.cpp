@@ -106,6 +106,7 @@ Keys::Keys(std::filesystem::path folder, const std::string& cluster, const std::
 }
 
 Keys::Keys(Keys&&) noexcept = default;
+Keys& Keys::operator=(Keys&&) noexcept = default;
 Keys::~Keys() = default;
 
 std::string Keys::cluster_id() const {

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "firstboot/bundle/bundle.hpp"
@@ -73,6 +74,7 @@ class Keys {
     /// if the passphrase is wrong or missing.
     Keys(std::filesystem::path folder, const std::string& cluster, const std::string& passphrase);
     Keys(Keys&&) noexcept;
+    Keys& operator=(Keys&&) noexcept;
     ~Keys();
 
     [[nodiscard]] std::string cluster_id() const;
@@ -106,6 +108,10 @@ class Keys {
 /// were issued after the backup was made. Throws Error for a wrong passphrase or a damaged file.
 void restore_keys(const std::filesystem::path& file, const std::filesystem::path& folder,
                   const std::string& passphrase);
+
+/// A new file that only its owner can read (0600, O_EXCL), synced. Throws Error if it exists; what could not be written
+/// whole is not left behind.
+void write_private(const std::filesystem::path& file, std::string_view content);
 
 /// How a folder of keys is to be opened.
 enum class KeysFolder {
