@@ -180,11 +180,10 @@ void Files::trim() const {
     }
 }
 
-std::uint64_t Files::free_bytes(const std::string& path) const {
-    const Descriptor opened = folder(path);
+std::uint64_t Files::free_bytes() const {
     struct statvfs facts {};
-    if (!opened || fstatvfs(opened.get(), &facts) != 0) throw_system("asking for the room in " + path);
-    return std::uint64_t{facts.f_bavail} * facts.f_frsize;
+    if (fstatvfs(root_.get(), &facts) != 0) throw_system("asking for the room on the root file system");
+    return std::uint64_t{facts.f_bfree} * facts.f_frsize;
 }
 
 }  // namespace makina

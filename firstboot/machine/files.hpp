@@ -25,7 +25,7 @@ class Files {
     void remove(const std::string& path) const;
     void wipe(const std::string& path) const;
     void trim() const;
-    [[nodiscard]] std::uint64_t free_bytes(const std::string& path) const;
+    [[nodiscard]] std::uint64_t free_bytes() const;
 
     /// A folder, open for reading; nothing if there is none.
     [[nodiscard]] Descriptor folder(const std::string& path) const;

@@ -81,6 +81,7 @@ class Machine : public Host {
     void trim() override {
         if (card_) files_.trim();
     }
+    std::uint64_t free_bytes() override { return files_.free_bytes(); }
 
     Answer run(const std::vector<std::string>& argv, unsigned seconds) override {
         return run_program(argv, seconds, place_, supervisor_);
