@@ -29,14 +29,8 @@ std::uint32_t little_endian(std::string_view bytes, std::size_t offset) {
     return number;
 }
 
-/// Linux Documentation/filesystems/ext4/super.rst: s_blocks_count_lo at 4, s_log_block_size at 24.
-std::uint64_t file_system_size(const fs::path& card, std::uint64_t offset) {
-    const std::string super = bytes_at(card, offset + 1024, 64);
-    return static_cast<std::uint64_t>(little_endian(super, 4)) << (10 + little_endian(super, 24));
-}
-
 void check(const fs::path& card, const Place& place, Found& found) {
-    found.file_system = file_system_size(card, place.offset);
+    found.file_system = file_system_size(card);
     const Result verdict = run({{"e2fsck", "-fn", card.string() + "?offset=" + std::to_string(place.offset)}});
     if (verdict.status != 0) found.damage.push_back("e2fsck: " + verdict.output.substr(0, 2000));
     if (found.file_system > place.size) found.damage.emplace_back("the file system is larger than its partition");
@@ -62,6 +56,13 @@ Place place_of(const std::string& table, int partition) {
     const std::size_t entry = 446 + 16 * (static_cast<std::size_t>(partition) - 1);
     return {little_endian(table, entry + 8) * std::uint64_t{512},
             little_endian(table, entry + 12) * std::uint64_t{512}};
+}
+
+std::uint64_t file_system_size(const fs::path& card) {
+    const std::uint64_t offset = place_of(bytes_at(card, 0, 512), root_partition).offset;
+    // Linux, Documentation/filesystems/ext4/super.rst: s_blocks_count_lo at 4, s_log_block_size at 24.
+    const std::string super = bytes_at(card, offset + 1024, 64);
+    return static_cast<std::uint64_t>(little_endian(super, 4)) << (10 + little_endian(super, 24));
 }
 
 void make_card(const fs::path& card, const fs::path& tree) {
@@ -98,7 +99,7 @@ Found look_at(const fs::path& card, const Promise& promise) {
     const Place place = place_of(found.table, root_partition);
     try {
         const Loop loop(card, place.offset, place.size);
-        Mounted root(loop.whole(), workshop() / "look");
+        Mounted root(loop.whole(), workshop() / ("look-" + card.filename().string()));
         read_node(root.path(), promise, found);
         root.unmount();
     } catch (const Error& error) {
@@ -110,7 +111,7 @@ Found look_at(const fs::path& card, const Promise& promise) {
 
 std::vector<std::string> broken(const Promise& promise, const Found& found) {
     std::vector<std::string> broken = found.damage;
-    if (found.file_system < root_size || found.file_system > promise.largest_root) {
+    if (!found.table.empty() && (found.file_system < root_size || found.file_system > promise.largest_root)) {
         broken.push_back("the file system has " + std::to_string(found.file_system) + " bytes");
     }
     if (found.journal) {
@@ -134,6 +135,16 @@ std::vector<std::string> broken(const Promise& promise, const Found& found) {
         broken.push_back("no done-mark, and the bundle is " + zeros_or_not(*found.bundle));
     }
     return broken;
+}
+
+std::vector<std::string> unfinished(const Promise& promise, const Found& found) {
+    std::vector<std::string> missing = broken(promise, found);
+    if (!found.joined) missing.emplace_back("no done-mark");
+    if (found.bundle) missing.emplace_back("the bundle is still there");
+    if (found.table.empty()) return missing;
+    if (found.table != promise.tables.back()) missing.emplace_back("the partition table is the old one");
+    if (found.file_system != promise.largest_root) missing.emplace_back("the file system has not grown");
+    return missing;
 }
 
 }  // namespace makina::crash

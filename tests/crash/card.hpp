@@ -12,7 +12,7 @@ namespace makina::crash {
 namespace fs = std::filesystem;
 
 /// The size of the cards, and of the root partition before it is grown; bytes.
-inline constexpr std::uint64_t card_size = 320ULL << 20;
+inline constexpr std::uint64_t card_size = 768ULL << 20;
 inline constexpr std::uint64_t root_offset = 2ULL << 20;
 inline constexpr std::uint64_t root_size = 28ULL << 20;
 inline constexpr int root_partition = 2;
@@ -27,8 +27,8 @@ struct Promise {
     std::string bundle;                           ///< as it was sealed
     std::map<std::string, std::string> payloads;  ///< path -> what it is in the end; before that it is not there
     std::string joined;                           ///< the done-mark
-    std::vector<std::string> tables;              ///< first sectors that the card may have
-    std::uint64_t largest_root = root_size;       ///< of the file system, bytes
+    std::vector<std::string> tables;              ///< first sectors that the card may have, the last one in the end
+    std::uint64_t largest_root = root_size;       ///< of the file system in the end, bytes
 };
 
 /// What a kernel finds on a card that lost its power.
@@ -42,11 +42,16 @@ struct Found {
 
 /// Mounts the card's root, which replays its journal, reads the files, unmounts it and has it checked.
 [[nodiscard]] Found look_at(const fs::path& card, const Promise& promise);
+/// Size of the file system in the card's root partition, bytes.
+[[nodiscard]] std::uint64_t file_system_size(const fs::path& card);
 /// The same of a mounted root; knows nothing of the table.
 void read_node(const fs::path& root, const Promise& promise, Found& found);
 
 /// What breaks the promise, for people; empty if nothing does.
 [[nodiscard]] std::vector<std::string> broken(const Promise& promise, const Found& found);
+
+/// What is missing of the end: the promise with everything done. A root that is no card has no table.
+[[nodiscard]] std::vector<std::string> unfinished(const Promise& promise, const Found& found);
 
 /// A file's content, nothing if there is none. Throws Error if it cannot be read.
 [[nodiscard]] std::optional<std::string> content_of(const fs::path& file);

@@ -8,22 +8,11 @@
 #include <mutex>
 #include <thread>
 
-#include "builder/process.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "tests/crash/rig.hpp"
 
 namespace makina::crash {
 namespace {
-
-/// A run that hangs is a fault, not an end of the tests.
-Result run_for_a_minute(std::vector<std::string> argv) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::minutes(1);
-    Command command{std::move(argv)};
-    command.on_tick = [end] {
-        if (std::chrono::steady_clock::now() > end) throw Error("still running after a minute");
-    };
-    return run(command);
-}
 
 fs::path copy_of(const fs::path& tree, const std::string& name) {
     const fs::path root = workshop() / name;
@@ -95,21 +84,30 @@ class Trial {
 
 }  // namespace
 
+Result run_for_a_minute(std::vector<std::string> argv) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+    Command command{std::move(argv)};
+    command.on_tick = [end] {
+        if (std::chrono::steady_clock::now() > end) throw Error("still running after a minute");
+    };
+    return run(command);
+}
+
 const std::set<std::string>& changing_calls() {
     static const std::set<std::string> calls = {
-        "write",     "pwrite64", "writev",     "fsync",    "fdatasync", "syncfs", "rename",    "renameat", "renameat2",
-        "unlink",    "unlinkat", "rmdir",      "truncate", "ftruncate", "mkdir",  "fallocate", "mkdirat",  "link",
-        "linkat",    "symlink",  "symlinkat",  "chmod",    "fchmod",    "chown",  "fchmodat",  "fchown",   "fchownat",
-        "utimensat", "ioctl",    "mknodat",    "mount",    "umount2",   "openat", "clone",     "clone3",   "fork",
-        "vfork",     "execve",   "sendto",     "bind"};
+        "write",     "pwrite64", "writev",   "fsync",     "fdatasync", "syncfs",    "rename", "renameat",
+        "renameat2", "unlink",   "unlinkat", "rmdir",     "truncate",  "ftruncate", "mkdir",  "fallocate",
+        "mkdirat",   "link",     "linkat",   "symlink",   "symlinkat", "chmod",     "fchmod", "chown",
+        "fchmodat",  "fchown",   "fchownat", "utimensat", "ioctl",     "mknodat",   "mount",  "umount2",
+        "openat",    "clone",    "clone3",   "fork",      "vfork",     "execve",    "sendto", "bind"};
     return calls;
 }
 
 const std::set<std::string>& failing_calls() {
     static const std::set<std::string> calls = {
-        "write",    "pwrite64", "writev", "fsync",     "fdatasync", "syncfs",  "rename", "renameat", "renameat2", "unlink",
-        "unlinkat", "rmdir",    "mkdir",  "ftruncate", "fallocate", "mkdirat", "link",   "linkat",   "symlinkat", "fchmod",
-        "fchmodat", "fchown",   "ioctl",  "fchownat",  "utimensat", "mknodat", "openat"};
+        "write",     "pwrite64", "writev",   "fsync",  "fdatasync", "syncfs",    "rename",    "renameat", "renameat2",
+        "unlink",    "unlinkat", "rmdir",    "mkdir",  "ftruncate", "fallocate", "mkdirat",   "link",     "linkat",
+        "symlinkat", "fchmod",   "fchmodat", "fchown", "ioctl",     "fchownat",  "utimensat", "mknodat",  "openat"};
     return calls;
 }
 
@@ -136,15 +134,14 @@ std::vector<Point> points_of(const Victim& victim, const std::set<std::string>& 
     return points;
 }
 
-Trials try_points(const Victim& victim, const std::vector<Point>& points, const std::string& injection,
-                  bool ever_after, unsigned at_once) {
+Trials try_points(const Victim& victim, const std::vector<Point>& points, const std::string& injection, bool ever_after,
+                  unsigned at_once) {
     Trials trials;
     std::mutex mutex;
     std::atomic<std::size_t> next = 0;
     const auto work = [&](unsigned worker) {
         for (std::size_t i = next++; i < points.size(); i = next++) {
-            const auto faults =
-                Trial(victim, points[i], injection, ever_after).run("trial-" + std::to_string(worker));
+            const auto faults = Trial(victim, points[i], injection, ever_after).run("trial-" + std::to_string(worker));
             const std::lock_guard lock(mutex);
             ++trials.points;
             if (!faults.empty()) ++trials.failed;

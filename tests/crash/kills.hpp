@@ -7,16 +7,21 @@
 #include <string>
 #include <vector>
 
+#include "builder/process.hpp"
+
 namespace makina::crash {
 
 namespace fs = std::filesystem;
+
+/// Runs a program; one that hangs is a fault: Error.
+[[nodiscard]] Result run_for_a_minute(std::vector<std::string> argv);
 
 /// A program that works on a node's root folder, to be hindered at one system call after the other.
 struct Victim {
     fs::path tree;  ///< the root before the work; each trial has a copy
     std::function<std::vector<std::string>(const fs::path& root)> argv;
     /// What is wrong with a root at any moment, and with one on which the program has come to its end.
-    std::function<std::vector<std::string>(const fs::path& root)> wrong_midway, wrong_at_end;
+    std::function<std::vector<std::string>(const fs::path&root)> wrong_midway, wrong_at_end;
 };
 
 /// The `index`-th call (from 1) of a system call in the program's main thread.
@@ -45,7 +50,7 @@ struct Trials {
 [[nodiscard]] Trials try_points(const Victim& victim, const std::vector<Point>& points, const std::string& injection,
                                 bool ever_after, unsigned at_once);
 
-/// Every `step`-th of them, the first included.
+/// At most so many of them, evenly spread.
 [[nodiscard]] std::vector<Point> sample(const std::vector<Point>& points, std::size_t most);
 
 }  // namespace makina::crash

@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <mutex>
 #include <random>
 #include <thread>
 
@@ -41,6 +43,38 @@ class Committer {
     std::thread thread_;
 };
 
+/// A card that is to be resumed.
+struct Kept {
+    fs::path card;
+    std::string cut;
+};
+
+void resume_all(const std::vector<Kept>& kept, const Resume& resume, Tally& tally) {
+    // More than there are processors: a run waits a second for answers to its ARP probes.
+    constexpr unsigned workers = 8;
+    std::mutex mutex;
+    std::atomic<std::size_t> next = 0;
+    std::vector<std::thread> threads;
+    for (unsigned worker = 0; worker < workers; ++worker) {
+        threads.emplace_back([&, worker] {
+            for (std::size_t i = next++; i < kept.size(); i = next++) {
+                std::vector<std::string> wrong;
+                try {
+                    wrong = resume(kept[i].card, worker);
+                } catch (const Error& error) {
+                    wrong.emplace_back(error.what());
+                }
+                fs::remove(kept[i].card);
+                const std::lock_guard lock(mutex);
+                ++tally.resumed;
+                if (!wrong.empty()) ++tally.stuck;
+                for (const std::string& line : wrong) tally.faults.push_back(kept[i].cut + ", resumed: " + line);
+            }
+        });
+    }
+    for (std::thread& thread : threads) thread.join();
+}
+
 }  // namespace
 
 fs::path record(const Work& work, const std::string& name) {
@@ -61,25 +95,27 @@ fs::path record(const Work& work, const std::string& name) {
 }
 
 Tally cut_power(const fs::path& before, const fs::path& recorded, const Promise& promise, std::size_t random,
-                std::uint64_t seed, std::uint64_t resume_each,
-                const std::function<std::vector<std::string>(const fs::path& card)>& resume) {
+                std::uint64_t seed, std::size_t resumes, const Resume& resume) {
     const WriteLog log(recorded / "log");
     CutCards cards(before, log, recorded / "front");
+    const std::vector<Cut> cuts = choose_cuts(log, random, seed);
+    const std::size_t step = resumes == 0 ? 0 : std::max<std::size_t>(1, cuts.size() / resumes);
     const fs::path card = recorded / "cut";
     Tally tally;
-    for (const Cut& cut : choose_cuts(log, random, seed)) {
+    std::vector<Kept> kept;
+    for (const Cut& cut : cuts) {
         cards.make(cut, card);
-        std::vector<std::string> wrong = broken(promise, look_at(card, promise));
-        if (wrong.empty() && resume_each != 0 && tally.states % resume_each == 0) {
-            // Not the card that was looked at: its journal has been replayed.
-            cards.make(cut, card);
-            wrong = resume(card);
-            ++tally.resumed;
+        if (step != 0 && tally.states % step == 0) {
+            // A copy: looking at a card replays its journal.
+            kept.push_back({recorded / ("kept-" + std::to_string(kept.size())), describe(log, cut)});
+            copy_sparse(card, kept.back().card);
         }
+        const std::vector<std::string> wrong = broken(promise, look_at(card, promise));
         ++tally.states;
         if (!wrong.empty()) ++tally.violated;
-        for (const std::string& line : wrong) tally.violations.push_back(describe(log, cut) + ": " + line);
+        for (const std::string& line : wrong) tally.faults.push_back(describe(log, cut) + ": " + line);
     }
+    resume_all(kept, resume, tally);
     return tally;
 }
 

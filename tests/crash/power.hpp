@@ -23,15 +23,19 @@ struct Work {
 /// What became of the cards after every power cut that was tried.
 struct Tally {
     std::uint64_t states = 0;
+    std::uint64_t violated = 0;  ///< cards that break the promise
     std::uint64_t resumed = 0;
-    std::vector<std::string> violations;  ///< one line each
-    std::uint64_t violated = 0;           ///< cards with at least one
+    std::uint64_t stuck = 0;          ///< of the resumed ones: with something wrong in the end
+    std::vector<std::string> faults;  ///< one line each
 };
 
-/// Looks at up to `random` + 2 cards for each epoch of a recorded log. Every `resume_each`-th card (0: none) that keeps
-/// the promise is given to `resume`, which says what is wrong with it afterwards.
+/// What to do with cards as power cuts left them: gives what is wrong afterwards. Called from many threads, each with
+/// its own number.
+using Resume = std::function<std::vector<std::string>(const fs::path& card, unsigned worker)>;
+
+/// Looks at up to `random` + 2 cards for each epoch of a recorded log. About `resumes` of them are given to `resume`.
 [[nodiscard]] Tally cut_power(const fs::path& before, const fs::path& recorded, const Promise& promise,
-                              std::size_t random, std::uint64_t seed, std::uint64_t resume_each = 0,
-                              const std::function<std::vector<std::string>(const fs::path& card)>& resume = {});
+                              std::size_t random, std::uint64_t seed, std::size_t resumes = 0,
+                              const Resume& resume = {});
 
 }  // namespace makina::crash

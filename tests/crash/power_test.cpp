@@ -1,11 +1,8 @@
 #include <gtest/gtest.h>
 
-#include <fstream>
-
-#include "builder/process.hpp"
-#include "firstboot/journal.hpp"
-#include "firstboot/node/node.hpp"
+#include "firstboot/bundle/error.hpp"
 #include "tests/crash/cuts.hpp"
+#include "tests/crash/node.hpp"
 #include "tests/crash/power.hpp"
 #include "tests/crash/rig.hpp"
 #include "tests/crash/suite.hpp"
@@ -13,79 +10,93 @@
 namespace makina::crash {
 namespace {
 
-void put(const fs::path& file, const std::string& content) {
-    fs::create_directories(file.parent_path());
-    std::ofstream(file, std::ios::binary) << content;
+std::string first_sector(const fs::path& card) {
+    return content_of(card).value().substr(0, 512);
 }
 
-/// Bytes that look like nothing else, and are the same in every run.
-std::string filler(std::size_t size, unsigned seed) {
-    std::string bytes(size, '\0');
-    for (char& byte : bytes) byte = static_cast<char>('a' + ((seed = seed * 1103515245U + 12345U) >> 16) % 26);
-    return bytes;
-}
-
-/// A card on which a program has everything still to do, for the program that stands for the daemon.
-class Simple : public testing::Test {
+class PowerCut : public testing::TestWithParam<const char*> {
   protected:
     void SetUp() override {
         if (const std::string reason = why_not(); !reason.empty()) GTEST_SKIP() << reason;
-        const fs::path tree = workshop() / "tree";
-        promise.bundle = filler(30'000, 1);
-        promise.joined = filler(700, 2);
-        for (unsigned i = 0; i < 5; ++i) {
-            promise.payloads["/etc/makina/payload-" + std::to_string(i)] = filler(300 + 5000 * i, 10 + i);
-        }
-        Journal journal;
-        for (std::size_t i = 0; i < Journal::most_notes; ++i) {
-            journal.add({Note::Kind::intent, static_cast<std::int64_t>(1'800'000'000 + i), "network",
-                         filler(20 + i % 37, static_cast<unsigned>(i))});
-        }
-        put(tree.string() + kept::bundle, promise.bundle);
-        put(tree.string() + std::string(Journal::path), encode(journal));
-        put(workshop() / "input/joined", promise.joined);
-        for (const auto& [path, content] : promise.payloads) {
-            put((workshop() / "input/payloads").string() + path, content);
-        }
-        card = workshop() / "before";
-        make_card(card, tree);
-        std::ifstream(card, std::ios::binary).read(promise.tables.emplace_back(512, '\0').data(), 512);
+        node = make_node(GetParam());
+        card = workshop() / ("card-" + node.role);
+        make_card(card, node.tree);
+        node.promise.tables.push_back(first_sector(card));
     }
-    Tally tally_of(const std::string& fault, std::size_t random, bool commits) {
-        const fs::path recorded =
-            record({card,
-                    [&](const fs::path& root) {
-                        run_checked({{MAKINA_CRASH_WRITER, fault, root.string(), (workshop() / "input").string()}});
-                    },
-                    commits},
-                   fault);
-        const Found after = look_at(recorded / "after", promise);
-        EXPECT_EQ(broken(promise, after), std::vector<std::string>{});
-        EXPECT_TRUE(after.joined);
-        EXPECT_FALSE(after.bundle);
-        return cut_power(card, recorded, promise, random, 42);
+    void TearDown() override {
+        if (!card.empty()) fs::remove(card);
+    }
+    /// One undisturbed first boot; learns from it what the card is in the end.
+    fs::path boot_once(bool commits) {
+        const fs::path recorded = record({card,
+                                          [&](const fs::path& root) {
+                                              const Result result = boot(root);
+                                              EXPECT_EQ(result.status, 0) << result.errors;
+                                              end = snapshot(root);
+                                          },
+                                          commits},
+                                         node.role);
+        node.promise.tables.resize(1);
+        node.promise.tables.push_back(first_sector(recorded / "after"));
+        node.promise.largest_root = file_system_size(recorded / "after");
+        EXPECT_EQ(unfinished(node.promise, look_at(recorded / "after", node.promise)), std::vector<std::string>{});
+        return recorded;
+    }
+    [[nodiscard]] std::vector<std::string> resumed(const fs::path& cut, unsigned worker) const {
+        std::vector<std::string> wrong;
+        {
+            const Loop loop(cut);
+            Mounted root(loop.partition(root_partition), workshop() / ("resume-" + std::to_string(worker)));
+            const Result result = boot(root.path());
+            if (result.status != 0)
+                wrong.push_back("exit code " + std::to_string(result.status) + ": " + result.errors);
+            for (const std::string& line : differences(end, snapshot(root.path()))) wrong.push_back(line);
+            root.unmount();
+        }
+        for (const std::string& line : unfinished(node.promise, look_at(cut, node.promise))) wrong.push_back(line);
+        return wrong;
     }
 
-    Promise promise;
+    Node node;
     fs::path card;
+    std::map<std::string, std::string> end;
 };
 
-TEST_F(Simple, CarefulProgramLosesNothing) {
+TEST_P(PowerCut, GrowsTheCardInOneFirstBoot) {
+    static_cast<void>(boot_once(false));
+    const Place before = place_of(node.promise.tables.front(), root_partition);
+    const Place after = place_of(node.promise.tables.back(), root_partition);
+    const Place spare = place_of(node.promise.tables.back(), root_partition + 1);
+    EXPECT_EQ(before.offset, after.offset);
+    EXPECT_GT(after.size, 20 * before.size);
+    EXPECT_EQ(spare.offset, after.offset + after.size);
+    EXPECT_EQ(spare.offset + spare.size, card_size);
+    EXPECT_GT(node.promise.largest_root, 20 * root_size);
+}
+
+TEST_P(PowerCut, LeavesTheOldOrTheNewAndIsResumed) {
     for (const bool commits : {false, true}) {
-        const Tally tally = tally_of("none", 6, commits);
-        std::printf("%lu states %lu\n", tally.states, tally.violated);
-        EXPECT_EQ(tally.violations, std::vector<std::string>{});
+        const fs::path recorded = boot_once(commits);
+        const Tally tally =
+            cut_power(card, recorded, node.promise, long_form() ? 60 : 5, commits ? 1 : 2, long_form() ? 400 : 40,
+                      [this](const fs::path& cut, unsigned worker) { return resumed(cut, worker); });
+        EXPECT_EQ(tally.faults, std::vector<std::string>{});
+        count("crash_states", tally.states);
+        count("crash_violations", tally.violated + tally.stuck);
+        count("crash_states_resumed", tally.resumed);
     }
 }
 
-TEST_F(Simple, EveryCarelessProgramIsCaught) {
-    for (const char* const fault : {"file-not-synced", "folder-not-synced", "in-place", "secrets-first"}) {
-        const Tally tally = tally_of(fault, 6, false);
-        std::printf("%s %lu states %lu  %s\n", fault, tally.states, tally.violated,
-                    tally.violations.empty() ? "" : tally.violations[0].c_str());
-        EXPECT_GT(tally.violated, 0U) << fault;
-    }
+std::vector<const char*> roles() {
+    if (long_form()) return {"load-balancer", "gateway", "worker", "control-plane"};
+    return {"load-balancer"};
 }
+
+INSTANTIATE_TEST_SUITE_P(Roles, PowerCut, testing::ValuesIn(roles()), [](const auto& parameter) {
+    std::string name = parameter.param;
+    std::erase(name, '-');
+    return name;
+});
 
 }  // namespace
 }  // namespace makina::crash

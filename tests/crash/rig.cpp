@@ -36,22 +36,11 @@ bool becomes_true(const std::function<bool()>& question) {
     return false;
 }
 
-/// A node for the device that sysfs tells of in `entry`; this container may have no devtmpfs to make it.
-fs::path node_of(const fs::path& entry) {
-    unsigned major = 0;
-    unsigned minor = 0;
-    char colon = 0;
-    std::ifstream(entry / "dev") >> major >> colon >> minor;
-    if (colon != ':') throw Error("no block device " + entry.string());
-    const fs::path node = workshop() / "dev" / entry.filename();
-    fs::create_directories(node.parent_path());
-    ::unlink(node.c_str());
-    if (::mknod(node.c_str(), S_IFBLK | 0600, makedev(major, minor)) != 0) throw_system("mknod " + node.string());
-    return node;
-}
-
-fs::path sys_of(int number) {
-    return "/sys/block/loop" + std::to_string(number);
+/// Where sysfs tells of a disk or of its partition: "loop3", "loop3p2".
+fs::path sys_of(const std::string& name) {
+    const std::size_t end = name.find('p', 4);
+    const fs::path disk = fs::path("/sys/block") / name.substr(0, end);
+    return end == std::string::npos ? disk : disk / name;
 }
 
 void enter_workshop() {
@@ -93,11 +82,28 @@ Loop::Loop(const fs::path& file) {
         blkpg_ioctl_arg argument{BLKPG_ADD_PARTITION, 0, sizeof place, &place};
         // Busy: it has been scanned.
         if (::ioctl(device_.get(), BLKPG, &argument) != 0 && errno != EBUSY) throw_system("adding a partition");
+        node_of(whole_.filename().string() + "p" + std::to_string(partition.number));
     }
 }
 
 Loop::Loop(const fs::path& file, std::uint64_t offset, std::uint64_t size) {
     attach(file, offset, size, false);
+}
+
+/// The kernel makes nodes in /dev, unless this is a container with a /dev of its own.
+fs::path Loop::node_of(const std::string& name) {
+    unsigned major = 0;
+    unsigned minor = 0;
+    char colon = 0;
+    std::ifstream(sys_of(name) / "dev") >> major >> colon >> minor;
+    if (colon != ':') throw Error("there is no block device " + name);
+    const fs::path node = fs::path("/dev") / name;
+    if (::mknod(node.c_str(), S_IFBLK | 0600, makedev(major, minor)) == 0) {
+        made_.push_back(node);
+    } else if (errno != EEXIST) {
+        throw_system("making " + node.string());
+    }
+    return node;
 }
 
 void Loop::attach(const fs::path& file, std::uint64_t offset, std::uint64_t size, bool partitions) {
@@ -113,9 +119,10 @@ void Loop::attach(const fs::path& file, std::uint64_t offset, std::uint64_t size
     if (partitions) config.info.lo_flags |= LO_FLAGS_PARTSCAN;
     // Somebody else may take the free one before we do.
     const bool attached = becomes_true([&] {
-        number_ = ::ioctl(control.get(), LOOP_CTL_GET_FREE);
-        if (number_ < 0) throw_system("asking for a free loop device");
-        device_ = Descriptor(::open(node_of(sys_of(number_)).c_str(), O_RDWR | O_CLOEXEC));
+        const int number = ::ioctl(control.get(), LOOP_CTL_GET_FREE);
+        if (number < 0) throw_system("asking for a free loop device");
+        whole_ = node_of("loop" + std::to_string(number));
+        device_ = Descriptor(::open(whole_.c_str(), O_RDWR | O_CLOEXEC));
         if (!device_) throw_system("opening a loop device");
         if (::ioctl(device_.get(), LOOP_CONFIGURE, &config) == 0) return true;
         if (errno != EBUSY) throw_system("attaching " + file.string());
@@ -129,16 +136,8 @@ Loop::~Loop() {
     ::ioctl(device_.get(), LOOP_CLR_FD);
     device_.reset();
     // The file underneath is complete only when the kernel has let go of it.
-    becomes_true([&] { return !fs::exists(sys_of(number_) / "loop"); });
-}
-
-fs::path Loop::whole() const {
-    return node_of(sys_of(number_));
-}
-
-fs::path Loop::partition(int number) const {
-    const std::string name = "loop" + std::to_string(number_) + "p" + std::to_string(number);
-    return node_of(sys_of(number_) / name);
+    becomes_true([&] { return !fs::exists(sys_of(whole_.filename()) / "loop"); });
+    for (const fs::path& node : made_) ::unlink(node.c_str());
 }
 
 Mounted::Mounted(const fs::path& device, const fs::path& folder) : folder_(folder) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "firstboot/bundle/handle.hpp"
 
@@ -31,13 +32,15 @@ class Loop {
     Loop& operator=(const Loop&) = delete;
     ~Loop();
 
-    [[nodiscard]] fs::path whole() const;                ///< a device node in the workshop
-    [[nodiscard]] fs::path partition(int number) const;  ///< the same of a partition
-    [[nodiscard]] int number() const { return number_; }
+    [[nodiscard]] fs::path whole() const { return whole_; }
+    [[nodiscard]] fs::path partition(int number) const { return whole_.string() + "p" + std::to_string(number); }
 
   private:
     void attach(const fs::path& file, std::uint64_t offset, std::uint64_t size, bool partitions);
-    int number_ = -1;
+    fs::path node_of(const std::string& name);
+
+    fs::path whole_;  ///< "/dev/loop3"
+    std::vector<fs::path> made_;
     Descriptor device_;
 };
 
