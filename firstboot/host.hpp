@@ -8,6 +8,7 @@
 
 #include "firstboot/bundle/trust.hpp"
 #include "firstboot/bundle/validity.hpp"
+#include "firstboot/status.hpp"
 
 namespace makina {
 
@@ -34,7 +35,7 @@ struct Answer {
     std::string errors;
 };
 
-/// A network interface that is neither loopback nor made by software.
+/// A wired network interface: neither loopback, nor radio, nor made by software.
 struct Interface {
     std::string name;
     std::string mac;  ///< lower-case aa:bb:cc:dd:ee:ff
@@ -46,11 +47,12 @@ struct Interface {
 struct Disk {
     std::string name;  ///< "mmcblk0", for messages
     std::uint64_t sectors = 0;
-    std::string table;                      ///< the first 512 bytes
-    int root_partition = 0;                 ///< from 1
-    std::uint64_t root_sectors = 0;         ///< of the partition as the kernel has it
-    std::uint64_t file_system_sectors = 0;  ///< of the file system in it
-    std::vector<int> partitions;            ///< as the kernel has them
+    std::string table;               ///< the first 512 bytes
+    int root_partition = 0;          ///< from 1
+    std::uint64_t root_sectors = 0;  ///< of the partition as the kernel has it
+    /// Of the file system in it; as large as the partition if what is left of it is too little for ext4 to use.
+    std::uint64_t file_system_sectors = 0;
+    std::vector<int> partitions;  ///< as the kernel has them
 };
 
 /// A bundle that somebody has handed over: on the boot partition or on a stick.
@@ -87,6 +89,9 @@ class Host {
     virtual void wipe(const std::string& path) = 0;
     /// Tells the card which blocks are free, so that it forgets what was in them. Does nothing if the card cannot.
     virtual void trim() = 0;
+
+    /// Bytes that root may still write to the root file system.
+    [[nodiscard]] virtual std::uint64_t free_bytes() = 0;
 
     // Programs.
     /// Runs a program to its end, for at most `seconds`; argv[0] is looked up in the node's usual folders.
@@ -135,8 +140,8 @@ class Host {
     // People.
     /// One line in the journal and on the console; printable, without a newline.
     virtual void say(const std::string& line) = 0;
-    /// The status document, for the socket, the file and the page.
-    virtual void publish(const std::string& json) = 0;
+    /// The status, for the socket, the file and the page.
+    virtual void publish(const Status& status) = 0;
     virtual void show(Light light) = 0;
 };
 

@@ -13,6 +13,7 @@ namespace makina {
 struct Outcome {
     bool done = false;
     std::string waiting_for = {};
+    std::string notice = {};  ///< what a person should know although it is done: "the root partition is left as it is"
 };
 
 /// One step on the way to a joined node: a question to the machine and an action. Both may be repeated at any time and

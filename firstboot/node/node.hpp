@@ -25,18 +25,23 @@ inline constexpr const char* delivery = "makina.bundle";            ///< name of
 struct Identity {
     Bundle bundle;        ///< without payloads if already joined
     bool joined = false;  ///< sealed up earlier: nothing is left to do
-    std::string notice;   ///< a delivery that was refused, and why
 };
 
 /// Takes a delivered bundle with a higher epoch (durable on the root file system, then wiped where it lay), then opens
-/// the node's own. An Outcome that waits means that the clock has to come forward first. Throws Untrusted.
+/// the node's own. An Outcome that waits means that there is no bundle, or that the clock has to come forward first;
+/// its notice names deliveries that were refused, and why. Throws Untrusted.
 struct Verification {
     Outcome outcome;
-    std::optional<Identity> identity;
+    std::optional<Identity> identity;  ///< nothing while waiting for a bundle
 };
 [[nodiscard]] Verification verify(Host& host);
-/// True if a bundle lies ready that this node would take: the run begins again.
-[[nodiscard]] bool has_delivery(Host& host, const Bundle& bundle);
+
+/// What has been handed over since: the run begins again if something is to be taken or wiped.
+struct Handover {
+    bool ready = false;
+    std::string notice;  ///< deliveries that would be refused, and why
+};
+[[nodiscard]] Handover look_for_delivery(Host& host);
 
 /// hostname, machine-id, hosts, ssh host keys.
 [[nodiscard]] Outcome ask_identity(Host& host, const Bundle& bundle);
