@@ -20,7 +20,8 @@ struct RunOptions {
 /// An Untrusted passes through, after it has been shown and said.
 [[nodiscard]] Ending run(Host& host, const RunOptions& options);
 
-/// Forgets what this daemon has noted about the node, so that the next run asks everything again; keeps keys and data.
+/// Forgets what this daemon has noted about the node, so that the next run asks everything again; keeps keys, data, the
+/// highest epoch, and, once the bundle is gone, the done-mark, which alone says who the node is.
 /// Throws Error if the node is part of a cluster (a member's data or a kubelet's identity is there): then nothing is
 /// changed.
 void reset(Host& host);

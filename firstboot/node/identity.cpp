@@ -81,7 +81,7 @@ void make_host_keys(Host& host) {
     }
     if (!host.look("/etc/ssh/ssh_host_ed25519_key.pub")) host.remove("/etc/ssh/ssh_host_ed25519_key");
     const Answer answer = host.run({"ssh-keygen", "-A"}, 300);
-    if (answer.status != 0) throw Error("ssh-keygen failed: " + answer.errors);
+    if (answer.status != 0) throw Error("ssh-keygen failed: " + last_line(answer.errors));
 }
 
 bool is_named(Host& host, const Bundle& bundle) {

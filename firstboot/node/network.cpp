@@ -3,6 +3,7 @@
 
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/node/node.hpp"
+#include "firstboot/node/text.hpp"
 
 namespace makina {
 namespace {
@@ -59,7 +60,8 @@ Outcome do_network(Host& host, const Bundle& bundle) {
     if (!reason.empty()) return {false, reason};
     if (!has_address(*interface, bundle)) {
         const Answer answer = host.run({"networkctl", "reconfigure", interface->name}, 60);
-        if (answer.status != 0) throw Error("networkctl reconfigure " + interface->name + ": " + answer.errors);
+        if (answer.status != 0)
+            throw Error("networkctl reconfigure " + interface->name + ": " + last_line(answer.errors));
     }
     return ask_network(host, bundle);
 }

@@ -41,14 +41,6 @@ std::vector<std::string> missing(Host& host) {
     return names;
 }
 
-std::string last_line(const std::string& text) {
-    std::string last;
-    for (const std::string_view line : lines_of(text)) {
-        if (!words_of(line).empty()) last = line;
-    }
-    return last;
-}
-
 }  // namespace
 
 Outcome ask_packages(Host& host, const Bundle&) {

@@ -156,7 +156,7 @@ Outcome do_preflight(Host& host, const Bundle& bundle) {
     if (std::string objection = fixed_objection(host, bundle); !objection.empty()) return {false, objection};
     for (const std::string& name : missing_modules(host)) {
         const Answer answer = host.run({"modprobe", name}, 60);
-        if (answer.status != 0) throw Error("modprobe " + name + ": " + answer.errors);
+        if (answer.status != 0) throw Error("modprobe " + name + ": " + last_line(answer.errors));
     }
     if (!wrong_sysctls(host).empty()) {
         // Its own exit code says only that some value of some file could not be set; what matters is asked below.

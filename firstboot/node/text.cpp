@@ -33,4 +33,12 @@ std::string some_of(const std::vector<std::string>& names) {
     return text;
 }
 
+std::string last_line(std::string_view text) {
+    std::string_view last;
+    for (const std::string_view line : lines_of(text)) {
+        if (!words_of(line).empty()) last = line;
+    }
+    return std::string(last);
+}
+
 }  // namespace makina

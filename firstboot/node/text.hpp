@@ -13,4 +13,7 @@ namespace makina {
 /// "a, b, c"; of more than five only the first, and how many more there are.
 [[nodiscard]] std::string some_of(const std::vector<std::string>& names);
 
+/// The last line that is not empty: what a program said before it gave up.
+[[nodiscard]] std::string last_line(std::string_view text);
+
 }  // namespace makina

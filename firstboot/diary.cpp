@@ -1,0 +1,75 @@
+#include "firstboot/diary.hpp"
+
+#include "firstboot/bundle/error.hpp"
+
+namespace makina {
+namespace {
+
+constexpr std::int64_t an_hour = 3600;
+constexpr std::size_t largest = std::size_t{1} << 20;
+const Access root_only = {0600, "root", "root"};
+
+}  // namespace
+
+Diary::Diary(Host& host) : host_(host) {
+    try {
+        read();
+    } catch (const Error& error) {
+        say(std::string("the journal is begun anew: ") + error.what());
+    }
+    if (!journal_.notes.empty() && journal_.notes.back().kind == Note::Kind::intent) {
+        say("the last run ended while it did " + journal_.notes.back().stage + ": everything is asked again");
+    }
+}
+
+void Diary::read() {
+    const std::string path(Journal::path);
+    const auto text = host_.read(path, largest);
+    if (!text) return;
+    try {
+        journal_ = decode_journal(*text);
+    } catch (const Error&) {
+        host_.write(path + ".bad", *text, root_only);
+        throw;
+    }
+}
+
+void Diary::say(const std::string& line) {
+    const std::int64_t now = host_.uptime();
+    std::erase_if(said_, [&](const auto& one) { return now - one.second >= an_hour; });
+    std::string printable = line;
+    for (char& c : printable) {
+        if (c < ' ' || c > '~') c = '?';
+    }
+    if (said_.emplace(printable, now).second) host_.say(printable);
+}
+
+void Diary::intend(const std::string& stage) {
+    if (intended_ == stage) return;
+    intended_ = stage;
+    note(Note::Kind::intent, stage, {});
+}
+
+void Diary::done(const std::string& stage) {
+    if (intended_ != stage) return;
+    intended_.clear();
+    fault_.clear();
+    note(Note::Kind::done, stage, {});
+}
+
+void Diary::fault(const std::string& stage, const std::string& text) {
+    if (fault_ == text) return;
+    fault_ = text;
+    note(Note::Kind::fault, stage, text);
+}
+
+void Diary::note(Note::Kind kind, const std::string& stage, const std::string& text) {
+    journal_.add({kind, host_.moment().now, stage, text});
+    try {
+        host_.write(std::string(Journal::path), encode(journal_), root_only);
+    } catch (const Error& error) {
+        say(std::string("the journal cannot be written: ") + error.what());
+    }
+}
+
+}  // namespace makina

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "firstboot/host.hpp"
+#include "firstboot/journal.hpp"
+
+namespace makina {
+
+/// What the daemon tells people: lines, and the journal. Repeats itself at most once an hour, and writes the journal
+/// only if there is something new, so that a node that waits for weeks neither fills its log nor wears out its card.
+class Diary {
+  public:
+    /// Reads the journal; one that cannot be read is moved to journal.bad and begun anew.
+    explicit Diary(Host& host);
+
+    void say(const std::string& line);
+    /// Before a stage acts, once until it is done. A journal that cannot be written is said, and nothing else: it is
+    /// no proof, and what is to be done may be what makes room again.
+    void intend(const std::string& stage);
+    void done(const std::string& stage);
+    void fault(const std::string& stage, const std::string& text);
+
+  private:
+    void read();
+    void note(Note::Kind kind, const std::string& stage, const std::string& text);
+
+    Host& host_;
+    Journal journal_;
+    std::map<std::string, std::int64_t> said_;  ///< a line -> when, in seconds since power-on
+    std::string intended_;                      ///< a stage that has begun
+    std::string fault_;                         ///< what was noted last
+};
+
+}  // namespace makina

@@ -1,0 +1,257 @@
+#include "firstboot/run.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <map>
+
+#include "firstboot/bundle/error.hpp"
+#include "firstboot/diary.hpp"
+#include "firstboot/node/node.hpp"
+#include "firstboot/stage.hpp"
+
+namespace makina {
+namespace {
+
+constexpr unsigned first_pause = 2;  // seconds
+constexpr unsigned longest_pause = 60;
+constexpr const char* verifying = "verify";
+
+/// How a part of the run ended.
+enum class Way {
+    on,      ///< done, the next
+    again,   ///< from the beginning: something was handed over, or the clock says more than it did
+    stopped  ///< asked to end
+};
+
+class Daemon {
+  public:
+    Daemon(Host& host, const RunOptions& options) : host_(host), options_(options), diary_(host) {
+        status_.version = MAKINA_VERSION;
+    }
+
+    Ending run();
+    void refused(const Untrusted& untrusted);
+
+  private:
+    Way pass();
+    Way verified(Identity& identity);
+    Way reach(const std::string& stage, const std::function<Outcome()>& attempt);
+    Outcome attempt(const Stage& stage, const Bundle& bundle);
+    Way pause(const std::string& stage, unsigned seconds);
+    Way stay(const Bundle& bundle);
+    [[nodiscard]] bool begin_again();
+    void adopt(const Identity& identity);
+    void finish(const std::string& stage, const Outcome& outcome);
+    void notice(const std::string& stage, const std::string& text);
+    void enter(const std::string& state, const std::string& stage, Light light);
+    void publish();
+
+    Host& host_;
+    RunOptions options_;
+    Diary diary_;
+    Status status_;
+    std::map<std::string, std::string> notices_;  ///< by stage
+    std::optional<Light> light_;
+    Moment verified_at_;
+    unsigned rounds_ = 0;
+};
+
+Ending Daemon::run() {
+    enter("starting", "", Light::working);
+    for (;;) {
+        switch (pass()) {
+            case Way::on:
+                return Ending::joined;
+            case Way::again:
+                break;
+            case Way::stopped:
+                return Ending::stopped;
+        }
+    }
+}
+
+Way Daemon::pass() {
+    Identity identity;
+    status_.steps = {{verifying, false}};
+    Way way = verified(identity);
+    if (way != Way::on) return way;
+    if (!identity.joined) {
+        for (const Stage& stage : stages_of(identity.bundle.role)) {
+            way = reach(std::string(stage.name), [&] { return attempt(stage, identity.bundle); });
+            if (way != Way::on) return way;
+        }
+    }
+    return stay(identity.bundle);
+}
+
+Way Daemon::verified(Identity& identity) {
+    return reach(verifying, [&] {
+        if (look_for_delivery(host_).ready) diary_.intend(verifying);
+        const Verification verification = verify(host_);
+        notice(verifying, verification.outcome.notice);
+        if (verification.identity) {
+            identity = *verification.identity;
+            adopt(identity);
+        }
+        verified_at_ = host_.moment();
+        return verification.outcome;
+    });
+}
+
+void Daemon::adopt(const Identity& identity) {
+    const Bundle& bundle = identity.bundle;
+    status_.cluster = bundle.cluster;
+    status_.cluster_id = bundle.cluster_id;
+    status_.node = bundle.node;
+    status_.role = bundle.role;
+    status_.card = bundle.card;
+    status_.address = bundle.address;
+    status_.epoch = bundle.epoch;
+    status_.expires = bundle.expires;
+    status_.steps = {{verifying, false}};
+    for (const Stage& stage : stages_of(bundle.role))
+        status_.steps.push_back({std::string(stage.name), identity.joined});
+    diary_.say("node " + bundle.node + ", " + bundle.role + " of cluster " + bundle.cluster + ", bundle " +
+               std::to_string(bundle.epoch));
+}
+
+/// Asks, acts, asks again, for as long as it takes.
+Way Daemon::reach(const std::string& stage, const std::function<Outcome()>& attempt) {
+    enter("working", stage, Light::working);
+    for (unsigned seconds = first_pause;; seconds = std::min(seconds * 2, longest_pause)) {
+        try {
+            const Outcome outcome = attempt();
+            if (outcome.done) {
+                finish(stage, outcome);
+                return Way::on;
+            }
+            status_.waiting_for = outcome.waiting_for;
+            enter("waiting", stage, Light::waiting);
+            diary_.say(stage + ": waiting for " + outcome.waiting_for);
+        } catch (const Untrusted&) {
+            throw;
+        } catch (const Error& error) {
+            status_.last_error = stage + ": " + error.what();
+            enter("failed", stage, Light::failed);
+            diary_.say(status_.last_error + "; it is tried again");
+            diary_.fault(stage, error.what());
+        }
+        const Way way = pause(stage, seconds);
+        if (way != Way::on) return way;
+    }
+}
+
+Outcome Daemon::attempt(const Stage& stage, const Bundle& bundle) {
+    Outcome outcome = stage.ask(host_, bundle);
+    if (outcome.done) return outcome;
+    diary_.intend(std::string(stage.name));
+    return stage.act(host_, bundle);
+}
+
+Way Daemon::pause(const std::string& stage, unsigned seconds) {
+    ++rounds_;
+    if (options_.most_rounds > 0 && rounds_ >= options_.most_rounds) return Way::stopped;
+    if (!host_.wait(seconds)) return Way::stopped;
+    publish();
+    // Verifying looks for itself.
+    return stage != verifying && begin_again() ? Way::again : Way::on;
+}
+
+/// Joined: stays to tell how the node is, and for what is handed over later.
+Way Daemon::stay(const Bundle& bundle) {
+    enter("joined", "", Light::joined);
+    diary_.say(bundle.node + " has joined " + bundle.cluster);
+    if (options_.until_joined) return Way::on;
+    for (;;) {
+        const Way way = pause("", longest_pause);
+        if (way != Way::on) return way;
+        try {
+            if (!ask_time(host_, bundle).done) (void)do_time(host_, bundle);
+        } catch (const Error& error) {
+            status_.last_error = error.what();
+            diary_.say(std::string("time: ") + error.what());
+        }
+    }
+}
+
+/// Something was handed over, or whether the bundle has expired can be said only now.
+bool Daemon::begin_again() {
+    try {
+        const Handover handover = look_for_delivery(host_);
+        notice(verifying, handover.notice);
+        if (handover.ready) return true;
+    } catch (const Untrusted&) {
+        throw;
+    } catch (const Error& error) {
+        status_.last_error = error.what();
+        diary_.say(std::string("looking for a bundle: ") + error.what());
+    }
+    const Moment moment = host_.moment();
+    const bool late = moment.now > status_.expires;
+    return status_.state != "joined" && moment.synced && late &&
+           !(verified_at_.synced && verified_at_.now > status_.expires);
+}
+
+void Daemon::finish(const std::string& stage, const Outcome& outcome) {
+    for (Status::Step& step : status_.steps) {
+        if (step.name == stage) step.done = true;
+    }
+    // One that was done already is no news.
+    if (status_.state != "working") diary_.say(stage + ": done");
+    if (stage != verifying) notice(stage, outcome.notice);
+    diary_.done(stage);
+}
+
+void Daemon::notice(const std::string& stage, const std::string& text) {
+    notices_[stage] = text;
+    if (!text.empty()) diary_.say("note: " + text);
+    status_.notice.clear();
+    for (const auto& [name, one] : notices_) {
+        if (!one.empty()) status_.notice += (status_.notice.empty() ? "" : "; ") + one;
+    }
+}
+
+void Daemon::enter(const std::string& state, const std::string& stage, Light light) {
+    if (state != "waiting") status_.waiting_for.clear();
+    if (status_.state != state || status_.stage != stage) {
+        status_.state = state;
+        status_.stage = stage;
+        status_.since = host_.moment().now;
+        status_.since_uptime = host_.uptime();
+    }
+    publish();
+    if (light_ != light) host_.show(light);
+    light_ = light;
+}
+
+void Daemon::publish() {
+    const Moment moment = host_.moment();
+    status_.now = moment.now;
+    status_.clock_synced = moment.synced;
+    status_.uptime = host_.uptime();
+    try {
+        host_.publish(status_);
+    } catch (const Error& error) {
+        diary_.say(std::string("the status cannot be published: ") + error.what());
+    }
+}
+
+void Daemon::refused(const Untrusted& untrusted) {
+    status_.last_error = untrusted.what();
+    enter("refused", status_.stage, Light::refused);
+    diary_.say(std::string("refused: ") + untrusted.what());
+}
+
+}  // namespace
+
+Ending run(Host& host, const RunOptions& options) {
+    Daemon daemon(host, options);
+    try {
+        return daemon.run();
+    } catch (const Untrusted& untrusted) {
+        daemon.refused(untrusted);
+        throw;
+    }
+}
+
+}  // namespace makina
