@@ -373,7 +373,7 @@ TEST_F(RehearseTest, WritesTheCardIfALogIsWanted) {
     // The emulator is told of both files, and the card is as large as it was asked to be.
     const std::filesystem::path card = scratch / "card.img";
     std::filesystem::copy_file(image, card);
-    fake_qemu(std::string("case \"$*\" in *blklogwrites*card.img*log.file.filename=*discard=off*) ;; *) exit 1;; esac\n") +
+    fake_qemu(std::string("case \"$*\" in *blklogwrites*card.img*log.filename=*discard=off*) ;; *) exit 1;; esac\n") +
               good_boot);
     RehearseRequest asked = request();
     asked.card = card;
