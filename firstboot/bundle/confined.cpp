@@ -134,7 +134,7 @@ std::string confined(const std::string& what, const std::function<std::string()>
     if (WEXITSTATUS(status) != 0 || answer.empty() || answer.size() > largest_answer) {
         throw Untrusted(what + " ended without an answer");
     }
-    const std::string text = answer.substr(1);
+    std::string text = answer.substr(1);
     if (answer.front() == good) return text;
     if (answer.front() == fault) throw Error(text);
     throw Untrusted(text);
