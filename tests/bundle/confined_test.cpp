@@ -119,7 +119,8 @@ TEST(Row20, EndsAChildThatTakesAllMemory) {
         for (int i = 0; i < 64; ++i) much.emplace_back(std::size_t{16} << 20, 'x');
         return "had a gigabyte";
     });
-    EXPECT_EQ(said, "std::bad_alloc");
+    // The C library may want to read the kernel's settings when memory ends; that is not allowed either.
+    EXPECT_TRUE(said == "std::bad_alloc" || said == killed) << said;
 }
 
 TEST(Row20, KillsAChildThatDoesMoreThanCompute) {
