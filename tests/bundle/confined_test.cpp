@@ -116,6 +116,7 @@ TEST(Row20, EndsAChildThatHangs) {
 TEST(Row20, EndsAChildThatTakesAllMemory) {
     const std::string said = words([]() -> std::string {
         std::vector<std::string> much;
+        much.reserve(64);
         for (int i = 0; i < 64; ++i) much.emplace_back(std::size_t{16} << 20, 'x');
         return "had a gigabyte";
     });
