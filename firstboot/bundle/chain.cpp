@@ -63,8 +63,10 @@ std::vector<std::string> purposes_of(X509* certificate, bool& critical) {
     const Purposes purposes(
         static_cast<EXTENDED_KEY_USAGE*>(X509_get_ext_d2i(certificate, NID_ext_key_usage, &flag, nullptr)));
     critical = flag == 1;
+    const int count = std::max(0, sk_ASN1_OBJECT_num(purposes.get()));  // -1 if there are none
     std::vector<std::string> names;
-    for (int i = 0; i < sk_ASN1_OBJECT_num(purposes.get()); ++i) {
+    names.reserve(static_cast<std::size_t>(count));
+    for (int i = 0; i < count; ++i) {
         names.push_back(dotted(sk_ASN1_OBJECT_value(purposes.get(), i)));
     }
     return names;

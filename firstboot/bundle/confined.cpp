@@ -1,6 +1,7 @@
 #include "firstboot/bundle/confined.hpp"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -58,6 +59,9 @@ void confine(int pipe, const Patience& patience) {
         throw_system("the reader of bundles cannot be limited");
     }
     alarm(patience.waiting);
+    // One arena: for a second one glibc's malloc reads /proc/sys/vm/overcommit_memory when memory ends, and a memory
+    // shortage would look like a forbidden system call.
+    mallopt(M_ARENA_MAX, 1);
     // The sanitizer's shadow takes terabytes of address space.
     if (!shadow_memory) limit(RLIMIT_AS, address_space() + memory);
     limit(RLIMIT_CPU, patience.computing);
@@ -144,7 +148,7 @@ std::string confined(const std::string& what, const std::function<std::string()>
     if (WEXITSTATUS(status) != 0 || answer.empty() || answer.size() > largest_answer) {
         throw Untrusted(what + " ended without an answer");
     }
-    const std::string text = answer.substr(1);
+    std::string text = answer.substr(1);
     if (answer.front() == good) return text;
     if (answer.front() == fault) throw Error(text);
     throw Untrusted(text);

@@ -78,7 +78,7 @@ TEST(Row20, GivesWhatTheWorkGives) {
 
 TEST(Row20, DistrustsAChildThatEndsByAFault) {
     EXPECT_EQ(words([]() -> std::string {
-                  std::raise(SIGSEGV);  // tgkill is not allowed either
+                  static_cast<void>(std::raise(SIGSEGV));  // tgkill is not allowed either
                   return "";
               }),
               killed);
@@ -118,6 +118,7 @@ TEST(Row20, GivesUpAChildThatHangsWithoutDistrustingIt) {
 TEST(Row20, EndsAChildThatTakesAllMemory) {
     const std::string said = words([]() -> std::string {
         std::vector<std::string> much;
+        much.reserve(64);
         for (int i = 0; i < 64; ++i) much.emplace_back(std::size_t{16} << 20, 'x');
         return "had a gigabyte";
     });
@@ -145,25 +146,26 @@ TEST(Row20, KillsAChildThatDoesMoreThanCompute) {
              char c = 0;
              static_cast<void>(read(0, &c, 1));
          }},
-        {"memory to execute", [] { mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); }},
-        {"memory of a file", [&] { mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE, open_here, 0); }},
+        {"memory to execute",
+         [] { static_cast<void>(mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)); }},
+        {"memory of a file", [&] { static_cast<void>(mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE, open_here, 0)); }},
         {"make memory executable",
          [] {
              void* const page = mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
              mprotect(page, 4096, PROT_READ | PROT_EXEC);
          }},
         {"a later alarm", [] { alarm(0); }},
-        {"ignore the alarm", [] { std::signal(SIGALRM, SIG_IGN); }},
+        {"ignore the alarm", [] { static_cast<void>(std::signal(SIGALRM, SIG_IGN)); }},
         {"trace", [] { syscall(SYS_ptrace, 0, 0, 0, 0); }},
         {"io_uring", [] { syscall(425 /* io_uring_setup */, 1, nullptr); }},
     };
-    for (const auto& [name, deed] : deeds) {
+    for (const auto& each : deeds) {
         EXPECT_EQ(words([&] {
-                      deed();
+                      each.second();
                       return std::string("done");
                   }),
                   killed)
-            << name;
+            << each.first;
     }
     EXPECT_EQ(slurp(file), "text");
     EXPECT_FALSE(std::filesystem::exists(file + ".new"));

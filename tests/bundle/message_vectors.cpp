@@ -18,7 +18,11 @@ std::function<Case(const World&)> seal(const std::function<void(Seal&)>& change)
 
 /// As seal, of its only signer.
 std::function<Case(const World&)> signer(const std::function<void(Signer&)>& change) {
-    return seal([=](Seal& changed) { change(changed.signers.front()); });
+    return [=](const World& world) {
+        Seal changed = good_seal(world.content, world.signer);
+        change(changed.signers.front());
+        return Case{message(changed), world.trust};
+    };
 }
 
 /// The world's good message, its finished bytes changed.

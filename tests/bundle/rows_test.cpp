@@ -218,18 +218,10 @@ TEST(Row14, BelievesNoRevokedSigner) {
 
 TEST(Row21, NeverSaysBytesThatATerminalObeys) {
     const forge::World world;
-    const std::vector<std::string> hostile = {"\x1b[2J\x1b[H",
-                                              "\x1b]0;joined\a",
-                                              "\r\nmakina: joined",
-                                              "\xe2\x80\xae",
-                                              "\xe2\x81\xa6",
-                                              "\b\b\b\b",
-                                              "\x9b"
-                                              "2J",
-                                              std::string(1, '\0'),
-                                              "\x7f",
-                                              "%n%s",
-                                              "\u202e\u2066"};
+    const std::vector<std::string> hostile = {
+        "\x1b[2J\x1b[H", "\x1b]0;joined\a",          "\r\nmakina: joined", "\xe2\x80\xae", "\xe2\x81\xa6",
+        "\b\b\b\b",      std::string("\x9b") + "2J", std::string(1, '\0'), "\x7f",         "%n%s",
+        "\u202e\u2066"};
     std::size_t refused = 0;
     for (const std::string& text : hostile) {
         for (const char* const place : {"cluster-id ", "cluster ", "node ", "role ", "card ", "epoch ", "issued ",
