@@ -37,7 +37,6 @@ Value::Group node_group(const Profile& profile, const Node& node) {
             {"address", to_string(node.address)},
             {"cidr", cidr(node.address, profile.network.subnet)},
             {"mac", node.mac},
-            {"spare_sectors", std::uint64_t{node.spare_partition / 512}},
             {"api", to_string(node.address) + ":6443"}};
 }
 

@@ -253,7 +253,8 @@ TEST(Plan, EtcdWaitsForItsCertificate) {
     const ImagePlan plan = plan_of(clusters::external_etcd(), "etcd-1");
     EXPECT_TRUE(enabled(plan, "etcd.service"));
     EXPECT_THAT(content(plan, "/etc/systemd/system/etcd.service.d/makina.conf"),
-                HasSubstr("\nConditionPathExists=/etc/etcd/pki/server.crt\n"));
+                HasSubstr("\nConditionPathExists=/etc/etcd/pki/server.crt\n"
+                          "ConditionPathExists=/var/lib/makina/etcd-ready\n"));
     EXPECT_THAT(content(plan, "/usr/lib/tmpfiles.d/makina-etcd.conf"),
                 HasSubstr("\nd /etc/etcd/pki 0750 root etcd -\n"));
 }
@@ -298,7 +299,7 @@ TEST(Plan, TheGatewayFacesTwoNetworks) {
     EXPECT_THAT(content(plan, "/etc/systemd/network/10-makina-uplink.network"), HasSubstr("\nDHCP=ipv4\n"));
     const std::string inside = content(plan, "/etc/systemd/network/10-makina-inside.network");
     EXPECT_THAT(inside, HasSubstr("\nName=eth1\n"));
-    EXPECT_THAT(inside, HasSubstr("\nAddress=192.168.3.1/24\n"));
+    EXPECT_THAT(inside, HasSubstr("\n[Address]\nAddress=192.168.3.1/24\nDuplicateAddressDetection=ipv4\n"));
     EXPECT_THAT(inside, Not(HasSubstr("\nGateway=")));
     EXPECT_EQ(plan.files.find("/etc/systemd/network/10-makina-uplink.link"), nullptr);
 }

@@ -52,8 +52,24 @@ TEST(Plan, NamesEveryNodeAndTheEndpointInHosts) {
 
 TEST(Plan, GivesEveryNodeItsFixedAddress) {
     const std::string network = content(plan_of(clusters::pair(), "lb-2"), "/etc/systemd/network/10-makina.network");
-    EXPECT_THAT(network, HasSubstr("\nAddress=192.168.3.242/24\nGateway=192.168.3.1\n"));
+    EXPECT_THAT(network, HasSubstr("\n[Network]\nGateway=192.168.3.1\n"));
+    // Probed before it is taken, at every boot.
+    EXPECT_THAT(network, HasSubstr("\n[Address]\nAddress=192.168.3.242/24\nDuplicateAddressDetection=ipv4\n"));
     EXPECT_TRUE(enabled(plan_of(clusters::pair(), "lb-2"), "systemd-networkd.service"));
+}
+
+TEST(Plan, EveryNodeRunsTheDaemon) {
+    const Profile profile = clusters::external_etcd();
+    for (const Node& node : profile.nodes) {
+        const ImagePlan plan = plan_of(profile, node.name);
+        EXPECT_TRUE(enabled(plan, "makina-firstboot.service")) << node.name;
+        const std::string unit = content(plan, "/etc/systemd/system/makina-firstboot.service");
+        EXPECT_THAT(unit, HasSubstr("\nExecStart=/usr/sbin/makina-firstboot run\n"));
+        // A bundle that is not genuine stays so, however often it is asked.
+        EXPECT_THAT(unit, HasSubstr("\nRestartPreventExitStatus=3\n"));
+        // It must come up without any network, to say so.
+        EXPECT_THAT(unit, Not(HasSubstr("network-online")));
+    }
 }
 
 TEST(Plan, ResolvesNamesWithTheServersOfTheProfile) {
@@ -178,12 +194,11 @@ TEST(Plan, ANodeInstallsWhatTheBaseLacksAndThePersonIsTold) {
                     "master-1: the base lacks socat: the node installs them at its first boot and needs the internet "
                     "for it"));
     EXPECT_EQ(content(plan, "/etc/makina/packages"), "kubeadm\nkubelet\nsocat\n");
-    EXPECT_TRUE(enabled(plan, "makina-packages.service"));
     const std::string script = content(plan, "/usr/lib/makina/install-packages");
     EXPECT_THAT(script, HasSubstr("\nrepository='https://pkgs.k8s.io/core:/stable:/v1.34/deb/'\n"));
     EXPECT_THAT(script, HasSubstr("\nfingerprint='DE15B14486CD377B9E876E1A234654DA9A296436'\n"));
     EXPECT_THAT(content(plan, "/etc/apt/preferences.d/makina-kubernetes"), HasSubstr("\nPin: version 1.34.1-*\n"));
-    EXPECT_FALSE(enabled(plan_of(clusters::pair(), "master-1"), "makina-packages.service"));
+    EXPECT_EQ(plan_of(clusters::pair(), "master-1").files.find("/usr/lib/makina/install-packages"), nullptr);
 }
 
 TEST(Plan, TellsThatNoArchiveHasAnOldKubernetes) {
