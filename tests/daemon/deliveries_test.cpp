@@ -364,6 +364,17 @@ TEST(Verify, KeepsToTheMarkIfItIsDamagedOnlyAsLongAsThereIsABundle) {
     EXPECT_FALSE(verify(*host).outcome.done);
 }
 
+TEST(Verify, FinishesSealingUpAtOnce) {
+    for (const std::string& left : {sealed(1), std::string("\0\0\0", 3), std::string()}) {
+        FakeMachine machine = joined_machine();
+        FakeHost(machine).put(kept::bundle, left, {0600, "root", "root"});
+        const auto host = host_of(machine, role);
+        const Verification verification = verify(*host);
+        EXPECT_TRUE(verification.identity && verification.identity->joined);
+        EXPECT_EQ(host->changes, (std::vector<std::string>{"wipe /var/lib/makina/bundle", "trim"}));
+    }
+}
+
 TEST(Verify, NamesAMissingTrustFileAndADamagedMemory) {
     FakeMachine machine = new_machine(role);
     machine.files.erase(std::string(Trust::path));
