@@ -56,7 +56,7 @@ Moment raised(Host& host, const Bundle& bundle) {
 
 std::string objection_to(Host& host, const Opened& opened, const Standing& standing) {
     const Bundle& bundle = opened.bundle;
-    if (const std::string objection = epoch_objection(standing.seen, bundle.epoch); !objection.empty()) {
+    if (std::string objection = epoch_objection(standing.seen, bundle.epoch); !objection.empty()) {
         return objection;
     }
     if (standing.has && bundle.epoch <= *standing.has) {

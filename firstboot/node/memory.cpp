@@ -11,10 +11,11 @@ Access private_access() {
 }
 
 std::optional<std::uint64_t> remembered_number(Host& host, const char* path) {
-    auto text = host.read(path, 64);
+    const auto text = host.read(path, 64);
     if (!text) return std::nullopt;
+    const std::string_view line = *text;
     std::uint64_t number = 0;
-    if (text->empty() || text->back() != '\n' || !read_number({text->data(), text->size() - 1}, number)) {
+    if (!line.ends_with('\n') || !read_number(line.substr(0, line.size() - 1), number)) {
         throw Error(std::string(path) + " is damaged: it is no number; remove it");
     }
     return number;

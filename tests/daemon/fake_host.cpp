@@ -199,7 +199,7 @@ Opened FakeHost::open_bundle(const std::string& sealed, const Trust& trust) {
     if (std::find(trust.revoked.begin(), trust.revoked.end(), signer) != trust.revoked.end()) {
         throw Untrusted("its signer is revoked");
     }
-    Opened opened{decode_bundle(text.substr(end + 1)), signer, 0, INT64_MAX};
+    Opened opened{decode_bundle(text.substr(end + 1)), signer, not_before, INT64_MAX};
     const Bundle& bundle = opened.bundle;
     if (bundle.cluster_id != trust.cluster_id || bundle.node != trust.node || bundle.role != trust.role) {
         throw Untrusted("it is for " + bundle.node + ", and this is " + trust.node);

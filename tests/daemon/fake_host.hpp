@@ -65,6 +65,7 @@ class FakeHost final : public Host {
     std::optional<Accident> accident;
     std::function<void(FakeHost&)> world;         ///< called after each wait: what goes on outside
     std::function<void(FakeHost&)> after_change;  ///< called after each change, also a half one: what must always hold
+    std::int64_t not_before = 0;                  ///< of the signers' certificates
     std::int64_t stop_at = INT64_MAX;             ///< uptime at which the daemon is asked to end
 
     // What a test looks at.

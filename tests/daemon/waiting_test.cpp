@@ -1,0 +1,163 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "firstboot/journal.hpp"
+#include "firstboot/node/node.hpp"
+#include "firstboot/run.hpp"
+#include "tests/daemon/scene.hpp"
+
+namespace makina {
+namespace {
+
+using namespace makina::test;
+using testing::HasSubstr;
+
+constexpr std::int64_t seven_days = 7 * a_day;
+
+TEST(Waiting, SevenDaysWithoutNetworkIsQuiet) {
+    for (const std::string& role : roles()) {
+        FakeMachine machine = new_machine(role);
+        machine.interfaces[0].carrier = false;
+        const auto host = host_of(machine, role);
+        host->world = nullptr;
+        host->stop_at = seven_days;
+        EXPECT_EQ(run(*host, {}), Ending::stopped);
+        EXPECT_GE(machine.uptime, seven_days);
+        // A line an hour, and what was done before.
+        EXPECT_LE(host->lines.size(), 200U);
+        EXPECT_GE(std::count(host->lines.begin(), host->lines.end(), "network: waiting for the network cable of eth0"),
+                  7 * 24 - 4);
+        EXPECT_LE(host->changes.size(), 30U) << "the card wears out";
+        EXPECT_LT(host->text(std::string(Journal::path)).size(), 4096U);
+        EXPECT_EQ(host->statuses.back().state, "waiting");
+        EXPECT_EQ(host->statuses.back().stage, "network");
+        EXPECT_EQ(host->statuses.back().waiting_for, "the network cable of eth0");
+        EXPECT_GT(host->statuses.back().uptime - host->statuses.back().since_uptime, seven_days - 600);
+        EXPECT_EQ(host->lights.back(), Light::waiting);
+    }
+}
+
+TEST(Waiting, SevenDaysOfFaultsIsQuietToo) {
+    FakeMachine machine = new_machine("worker");
+    const auto host = host_of(machine, "worker");
+    std::uint64_t times = 0;
+    host->programs["networkctl"] = [&times](FakeHost&, const std::vector<std::string>&) {
+        ++times;
+        return Answer{1, "", times % 2 == 0 ? "first line\nno bus\n" : "\x1b[31m no link\xff"};
+    };
+    host->stop_at = seven_days;
+    EXPECT_EQ(run(*host, {}), Ending::stopped);
+    EXPECT_GT(times, 9000U);
+    EXPECT_LE(host->lines.size(), 400U);
+    EXPECT_LE(std::count_if(host->changes.begin(), host->changes.end(),
+                            [](const std::string& change) {
+                                return change.rfind("write ", 0) == 0 && change != "write /var/lib/makina/clock";
+                            }),
+              20)
+        << "the card wears out";
+    EXPECT_EQ(host->statuses.back().state, "failed");
+    EXPECT_EQ(host->lights.back(), Light::failed);
+    EXPECT_THAT(host->lines, testing::Contains("network: networkctl reconfigure eth0: no bus; it is tried again"));
+    for (const std::string& line : host->lines) {
+        EXPECT_TRUE(std::all_of(line.begin(), line.end(), [](char c) { return c >= ' ' && c <= '~'; })) << line;
+    }
+}
+
+TEST(Waiting, PausesLongerAtTheSameStageAndShorterAtTheNext) {
+    FakeMachine machine = new_machine("worker");
+    machine.interfaces[0].carrier = false;
+    const auto host = host_of(machine, "worker");
+    std::vector<std::int64_t> pauses;
+    std::int64_t before = machine.uptime;
+    const auto world = host->world;
+    host->world = [&](FakeHost& one) {
+        pauses.push_back(one.machine.uptime - before);
+        before = one.machine.uptime;
+        one.machine.interfaces[0].carrier = pauses.size() >= 8;
+        world(one);
+    };
+    run_to_end(*host, "worker");
+    const std::vector<std::int64_t> first(pauses.begin(), pauses.begin() + 9);
+    EXPECT_EQ(first, (std::vector<std::int64_t>{2, 4, 8, 16, 32, 60, 60, 60, 2}));
+}
+
+TEST(Waiting, IsOverWhenTheCableComes) {
+    FakeMachine machine = new_machine("gateway");
+    machine.interfaces[0].carrier = false;
+    const auto host = host_of(machine, "gateway");
+    const auto world = host->world;
+    host->world = [&](FakeHost& one) {
+        one.machine.interfaces[0].carrier = one.machine.uptime > 300;
+        world(one);
+    };
+    run_to_end(*host, "gateway");
+    EXPECT_THAT(host->lines, testing::Contains("network: done"));
+    EXPECT_EQ(host->states, (std::set<std::string>{"starting", "working", "waiting", "joined"}));
+}
+
+TEST(Waiting, EndsWhenItIsAskedTo) {
+    FakeMachine machine = new_machine("etcd");
+    const auto host = host_of(machine, "etcd");
+    host->stop_at = 30;
+    EXPECT_EQ(run(*host, {}), Ending::stopped);
+    FakeMachine joined = new_machine("gateway");
+    run_to_end(*host_of(joined, "gateway"), "gateway");
+    const auto staying = host_of(joined, "gateway");
+    staying->stop_at = joined.uptime + 1;
+    EXPECT_EQ(run(*staying, {}), Ending::stopped);
+    EXPECT_EQ(staying->statuses.back().state, "joined");
+}
+
+TEST(Waiting, TellsWhatAPersonHasToDo) {
+    const std::vector<std::pair<std::string, std::string>> words = {
+        {"control-plane",
+         "a person to run kubeadm: on the first control plane kubeadm init --config /etc/kubernetes/makina/init.yaml, "
+         "on "
+         "the others kubeadm join --config /etc/kubernetes/makina/join.yaml"},
+        {"worker", "a person to run kubeadm join --config /etc/kubernetes/makina/join.yaml"},
+        {"load-balancer", "haproxy to run; systemctl status haproxy tells why it does not"},
+        {"gateway", "nftables to run; systemctl status nftables tells why it does not"},
+        {"etcd", "its join driver, which this version does not have"}};
+    for (const auto& [role, expected] : words) {
+        FakeMachine machine = new_machine(role);
+        const auto host = host_of(machine, role);
+        host->world = nullptr;
+        RunOptions options;
+        options.most_rounds = 5;
+        EXPECT_EQ(run(*host, options), Ending::stopped);
+        EXPECT_EQ(host->statuses.back().stage, "join");
+        EXPECT_EQ(host->statuses.back().waiting_for, expected);
+        EXPECT_THAT(host->lines, testing::Contains("join: waiting for " + expected));
+    }
+}
+
+TEST(Waiting, ALoadBalancerNeedsBothOfItsPrograms) {
+    FakeMachine machine = new_machine("load-balancer");
+    const auto host = host_of(machine, "load-balancer");
+    host->world = nullptr;
+    host->put("/run/active/haproxy", "");
+    RunOptions options;
+    options.most_rounds = 3;
+    EXPECT_EQ(run(*host, options), Ending::stopped);
+    EXPECT_EQ(host->statuses.back().waiting_for,
+              "keepalived to run; systemctl status keepalived tells why it does not");
+    EXPECT_FALSE(host->has(kept::joined));
+}
+
+TEST(Waiting, AKubeletThatDoesNotRunHasNotJoined) {
+    FakeMachine machine = new_machine("worker");
+    const auto host = host_of(machine, "worker");
+    host->world = nullptr;
+    host->put("/etc/kubernetes/kubelet.conf", "");
+    host->put("/var/lib/kubelet/config.yaml", "");
+    RunOptions options;
+    options.most_rounds = 3;
+    EXPECT_EQ(run(*host, options), Ending::stopped);
+    EXPECT_EQ(host->statuses.back().waiting_for, "kubelet to run; systemctl status kubelet tells why it does not");
+    EXPECT_FALSE(host->has(kept::joined));
+}
+
+}  // namespace
+}  // namespace makina
