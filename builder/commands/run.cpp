@@ -10,6 +10,7 @@
 #include "builder/commands/diff.hpp"
 #include "builder/commands/inspect.hpp"
 #include "builder/commands/rehearse.hpp"
+#include "builder/commands/watch.hpp"
 
 namespace makina {
 namespace {
@@ -59,6 +60,7 @@ int run_makina_image(int argc, char** argv) {
     add_inspect(app, exit_code);
     add_diff(app, planned_files, exit_code);
     add_rehearse(app, exit_code);
+    add_watch(app, exit_code);
     add_completion(app, exit_code);
     try {
         if (argc > 1 && argv[1][0] != '-') require_known_command(app, argv[1]);
