@@ -108,6 +108,7 @@ std::size_t terminal_width() {
 
 void draw(const std::vector<Seen>& all, const Profile& profile, bool again, std::ostream& out) {
     std::vector<WatchedNode> nodes;
+    nodes.reserve(all.size());
     for (const Seen& seen : all) nodes.push_back(seen.node);
     const auto joined =
         std::count_if(nodes.begin(), nodes.end(), [](const auto& node) { return node.state == "joined"; });

@@ -106,6 +106,7 @@ std::vector<StatusReply> ask_nodes(const std::vector<AskedNode>& nodes, std::chr
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now());
         if (left.count() <= 0) break;
         std::vector<pollfd> waiting;
+        waiting.reserve(questions.size());
         for (const Question& question : questions) waiting.push_back(question.waiting());
         if (poll(waiting.data(), waiting.size(), static_cast<int>(left.count())) < 0 && errno != EINTR) {
             throw_system("waiting for nodes");
