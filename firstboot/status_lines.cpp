@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "firstboot/bundle/error.hpp"
+#include "firstboot/utc.hpp"
 
 namespace makina {
 namespace {
@@ -19,7 +20,7 @@ class Reader {
                 lines += list(name);
             } else {
                 const std::string value = scalar();
-                if (!value.empty() && value != "0") lines += line(name, value);
+                if (!value.empty() && value != "0") lines += line(name, shown(name, value));
             }
         });
         if (next() != '\0') fail();
@@ -29,6 +30,12 @@ class Reader {
   private:
     static constexpr std::size_t width = 14;
 
+    /// Moments as people write them; a number that is none is left as it is.
+    static std::string shown(const std::string& name, const std::string& value) {
+        const bool moment = name == "since" || name == "expires" || name == "now";
+        const bool digits = value.size() < 12 && value.find_first_not_of("0123456789") == std::string::npos;
+        return moment && digits ? utc(std::stoll(value)) : value;
+    }
     static std::string line(std::string name, const std::string& value) {
         std::replace(name.begin(), name.end(), '_', ' ');
         name.resize(std::max(name.size() + 1, width), ' ');
@@ -83,7 +90,7 @@ class Reader {
     std::string scalar() {
         if (next() == '"') return string();
         const std::size_t end = std::min(text_.find_first_of(",}] \t\r\n", at_), text_.size());
-        const std::string word(text_.substr(at_, end - at_));
+        std::string word(text_.substr(at_, end - at_));
         at_ = end;
         if (word == "true") return "yes";
         if (word == "false") return "no";

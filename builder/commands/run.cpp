@@ -12,6 +12,7 @@
 #include "builder/commands/inspect.hpp"
 #include "builder/commands/keys.hpp"
 #include "builder/commands/rehearse.hpp"
+#include "builder/commands/watch.hpp"
 
 namespace makina {
 namespace {
@@ -61,6 +62,7 @@ int run_makina_image(int argc, char** argv) {
     add_inspect(app, exit_code);
     add_diff(app, planned_files, exit_code);
     add_rehearse(app, exit_code);
+    add_watch(app, exit_code);
     add_keys(app, exit_code);
     add_bundle(app, exit_code);
     add_completion(app, exit_code);

@@ -83,8 +83,10 @@ Ext4Size file_system_of(const Partition& partition) {
 int change_partition(const Descriptor& disk, int operation, int number, std::uint64_t start, std::uint64_t sectors) {
     blkpg_partition where{};
     where.pno = number;
-    where.start = static_cast<long long>(start * sector);
-    where.length = static_cast<long long>(sectors * sector);
+    const std::uint64_t first_byte = start * sector;
+    const std::uint64_t bytes = sectors * sector;
+    where.start = static_cast<long long>(first_byte);
+    where.length = static_cast<long long>(bytes);
     blkpg_ioctl_arg argument{operation, 0, sizeof where, &where};
     return ioctl(disk.get(), BLKPG, &argument);
 }

@@ -50,6 +50,7 @@ std::vector<std::string> environment_for(const ProgramPlace& place) {
 
 std::vector<char*> pointers(const std::vector<std::string>& texts) {
     std::vector<char*> all;
+    all.reserve(texts.size() + 1);
     // execve(2) takes char*, and changes nothing.
     for (const std::string& text : texts) all.push_back(const_cast<char*>(text.c_str()));
     all.push_back(nullptr);

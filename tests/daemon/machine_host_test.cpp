@@ -215,11 +215,13 @@ TEST(MachineStatusLines, ShowWhatSaysSomething) {
     status.node = "master-1";
     status.last_error = "a \"quoted\" line\nwith an end";
     status.clock_synced = true;
+    status.since = 1'795'245'644;
     status.steps = {{"identity", true}, {"storage", false}};
     const std::string lines = to_lines(to_json(status));
     EXPECT_THAT(lines, HasSubstr("node          master-1\n"));
     EXPECT_THAT(lines, HasSubstr("last error    a \"quoted\" line"));
     EXPECT_THAT(lines, HasSubstr("clock synced  yes\n"));
+    EXPECT_THAT(lines, HasSubstr("since         2026-11-21 "));
     EXPECT_THAT(lines, HasSubstr("steps         identity done, storage\n"));
     EXPECT_THAT(lines, ::testing::Not(HasSubstr("waiting")));
 }
@@ -230,6 +232,7 @@ TEST(MachineStatusLines, RefuseWhatIsNoStatus) {
         EXPECT_EQ(refusal([&] { (void)to_lines(text); }), "the status is not what makina-firstboot writes") << text;
     }
     EXPECT_EQ(to_lines("{}"), "");
+    EXPECT_EQ(to_lines("{\"since\":99999999999999999999}"), "since         99999999999999999999\n");
     EXPECT_EQ(to_lines("{\"a\":\"\\u001b[31m\"}"), "a             ?[31m\n");
 }
 

@@ -1,0 +1,166 @@
+#include "builder/commands/watch.hpp"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "builder/commands/cluster.hpp"
+#include "builder/watch/watch.hpp"
+
+namespace makina {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::chrono::milliseconds patience(2000);
+
+/// A node with what it said last.
+struct Seen {
+    WatchedNode node;
+    Json status;  ///< null if it was not reached
+};
+
+std::string text_of(const Json& status, const char* key) {
+    const auto found = status.find(key);
+    return found != status.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+template <typename Number>
+Number number_of(const Json& status, const char* key) {
+    const auto found = status.find(key);
+    return found != status.end() && found->is_number_integer() ? found->get<Number>() : Number{};
+}
+
+/// What a daemon says is not believed to be well-formed: anybody may answer at an address.
+Seen seen_of(const Node& node, const StatusReply& reply) {
+    Seen seen;
+    seen.node.name = node.name;
+    seen.node.role = to_string(node.role);
+    seen.node.state = reply.fault;
+    if (!reply.fault.empty()) return seen;
+    Json status = Json::parse(reply.document, nullptr, false);
+    if (!status.is_object()) {
+        seen.node.state = "what answers is not makina-firstboot";
+        return seen;
+    }
+    const std::string name = text_of(status, "node");
+    seen.node.reached = name.empty() || name == node.name;
+    seen.node.state = seen.node.reached ? text_of(status, "state") : "another node answers: " + name;
+    if (!seen.node.reached) return seen;
+    seen.node.stage = text_of(status, "stage");
+    seen.node.waiting_for = text_of(status, "waiting_for");
+    if (seen.node.waiting_for.empty() && seen.node.state != "joined") {
+        seen.node.waiting_for = text_of(status, "last_error");
+    }
+    seen.node.epoch = number_of<std::uint64_t>(status, "epoch");
+    // By the node's own steady clock: its calendar may be wrong.
+    seen.node.seconds = number_of<std::int64_t>(status, "uptime") - number_of<std::int64_t>(status, "since_uptime");
+    seen.status = std::move(status);
+    return seen;
+}
+
+std::vector<Seen> ask_all(const Profile& profile, const WatchOptions& options) {
+    std::vector<AskedNode> asked;
+    for (const Node& node : profile.nodes) {
+        const auto port = options.ports.find(node.name);
+        asked.push_back({node.name, node.address, port == options.ports.end() ? status_port : port->second});
+    }
+    const std::vector<StatusReply> replies = ask_nodes(asked, patience);
+    std::vector<Seen> all;
+    for (std::size_t at = 0; at < replies.size(); ++at) all.push_back(seen_of(profile.nodes[at], replies[at]));
+    return all;
+}
+
+/// Without what is different each time it is asked.
+Json lasting(Json status) {
+    if (status.is_object()) {
+        for (const char* const key : {"now", "uptime"}) status.erase(key);
+    }
+    return status;
+}
+
+bool same(const Seen& before, const Seen& now, bool json) {
+    return to_line(before.node) == to_line(now.node) && (!json || lasting(before.status) == lasting(now.status));
+}
+
+void print(const Seen& seen, bool json, std::ostream& out) {
+    if (!json) {
+        out << to_line(seen.node) << '\n';
+        return;
+    }
+    Json line = {{"node", seen.node.name}, {"role", seen.node.role}, {"reached", seen.node.reached}};
+    if (!seen.node.reached) line["fault"] = seen.node.state;
+    line["status"] = seen.status;
+    out << line.dump(-1, ' ', true, Json::error_handler_t::replace) << '\n';
+}
+
+std::size_t terminal_width() {
+    winsize size{};
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+void draw(const std::vector<Seen>& all, const Profile& profile, bool again, std::ostream& out) {
+    std::vector<WatchedNode> nodes;
+    nodes.reserve(all.size());
+    for (const Seen& seen : all) nodes.push_back(seen.node);
+    const auto joined =
+        std::count_if(nodes.begin(), nodes.end(), [](const auto& node) { return node.state == "joined"; });
+    // From the screen's first line on, over the table before.
+    out << (again ? "\x1b[H\x1b[J" : "") << profile.name << ": " << joined << " of " << nodes.size()
+        << " nodes have joined\n\n"
+        << to_table(nodes, terminal_width(), true);
+}
+
+}  // namespace
+
+int watch(const Profile& profile, const WatchOptions& options, std::ostream& out, bool live) {
+    std::vector<Seen> before;
+    for (;;) {
+        std::vector<Seen> now = ask_all(profile, options);
+        if (live && !options.json) {
+            draw(now, profile, !options.once, out);
+        } else {
+            for (std::size_t at = 0; at < now.size(); ++at) {
+                if (before.empty() || !same(before[at], now[at], options.json)) print(now[at], options.json, out);
+            }
+        }
+        out.flush();
+        if (options.once) {
+            return std::all_of(now.begin(), now.end(), [](const Seen& seen) { return seen.node.state == "joined"; })
+                       ? 0
+                       : 1;
+        }
+        if (!out) return 0;
+        before = std::move(now);
+        std::this_thread::sleep_for(std::chrono::duration<double>(options.interval));
+    }
+}
+
+void add_watch(CLI::App& app, int& exit_code) {
+    const auto options = std::make_shared<WatchOptions>();
+    CLI::App* const command = app.add_subcommand("watch", "show how far each node of a cluster is on its way");
+    command->footer(
+        "Asks the status page of every node. On a terminal: one table, kept up to date; else a line whenever a node "
+        "changes.\nExit code with --once: 0 if every node has joined, 1 if not.");
+    command->add_option("--profile", options->profile, "the cluster's file (default: profiles/makina.yaml)")
+        ->type_name("FILE");
+    command->add_flag("--once", options->once, "ask once and end");
+    command->add_flag("--json", options->json, "one JSON object a line, for programs");
+    command->add_option("--interval", options->interval, "seconds between two questions")
+        ->check(CLI::Range(0.2, 3600.0))
+        ->capture_default_str()
+        ->type_name("S");
+    command->callback([options, &exit_code] {
+        const Profile profile = load_profile(profile_or_default(options->profile));
+        exit_code = watch(profile, *options, std::cout, isatty(STDOUT_FILENO) != 0);
+    });
+}
+
+}  // namespace makina
