@@ -11,10 +11,16 @@ namespace makina::crash {
 
 namespace fs = std::filesystem;
 
-/// The size of the cards, and of the root partition before it is grown; bytes.
+/// The size of the cards, in bytes.
 inline constexpr std::uint64_t card_size = 768ULL << 20;
+/// What of a card is to become the spare partition, in bytes.
+inline constexpr std::uint64_t spare_size = 64ULL << 20;
 inline constexpr std::uint64_t root_offset = 2ULL << 20;
-inline constexpr std::uint64_t root_size = 28ULL << 20;
+/// Size of the root partition before the first boot. Where the kernel does not let us grow a mounted file system it is
+/// as large as in the end, and only the spare partition is missing.
+[[nodiscard]] std::uint64_t root_size();
+/// True if we have CAP_SYS_RESOURCE: Linux, fs/ext4/resize.c.
+[[nodiscard]] bool may_grow();
 inline constexpr int root_partition = 2;
 
 /// Makes a card file: an MBR with room for a FAT and a small ext4 root partition as the builder makes it, with the
@@ -28,7 +34,7 @@ struct Promise {
     std::map<std::string, std::string> payloads;  ///< path -> what it is in the end; before that it is not there
     std::string joined;                           ///< the done-mark
     std::vector<std::string> tables;              ///< first sectors that the card may have, the last one in the end
-    std::uint64_t largest_root = root_size;       ///< of the file system in the end, bytes
+    std::uint64_t largest_root = root_size();     ///< of the file system in the end, bytes
 };
 
 /// What a kernel finds on a card that lost its power.

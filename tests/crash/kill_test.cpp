@@ -15,7 +15,7 @@ class Killed : public testing::TestWithParam<const char*> {
         std::string reason = why_not();
         if (!have_program("strace")) reason = "needs strace: apt install strace";
         if (!reason.empty()) GTEST_SKIP() << reason;
-        node = make_node(GetParam());
+        node = make_node(GetParam(), 0);
         victim.tree = node.tree;
         victim.argv = daemon_on;
         victim.wrong_midway = [this](const fs::path& root) { return broken(node.promise, found_on(root)); };
@@ -29,6 +29,7 @@ class Killed : public testing::TestWithParam<const char*> {
         run_checked({{"cp", "-a", node.tree.string(), root.string()}});
         const Result result = run_for_a_minute(daemon_on(root));
         ASSERT_EQ(result.status, 0) << result.errors;
+        ASSERT_EQ(unfinished(node.promise, found_on(root)), std::vector<std::string>{}) << result.errors;
         end = snapshot(root);
     }
     [[nodiscard]] Found found_on(const fs::path& root) const {
@@ -59,7 +60,7 @@ TEST_P(Killed, AtAnyStateChangingCallIsResumed) {
 TEST_P(Killed, OrRefusedByAFullOrFailingCardNeverSaysJoinedWrongly) {
     for (const char* const error : {"error=ENOSPC", "error=EIO"}) {
         for (const bool ever_after : {false, true}) {
-            const Trials trials = try_points(victim, points(failing_calls(), 60), error, ever_after, at_once);
+            const Trials trials = try_points(victim, points(failing_calls(), 40), error, ever_after, at_once);
             EXPECT_EQ(trials.faults, std::vector<std::string>{});
             count("error_points", trials.points);
             count("error_points_failed", trials.failed);

@@ -42,7 +42,7 @@ std::string architecture() {
     return name == "x86_64" ? "amd64" : name == "aarch64" ? "arm64" : name;
 }
 
-Bundle bundle_for(const std::string& role, const Trust& trust) {
+Bundle bundle_for(const std::string& role, const Trust& trust, std::uint64_t spare) {
     Bundle bundle = forge::worker_bundle();
     bundle.node = "node-1";
     bundle.role = role;
@@ -53,7 +53,7 @@ Bundle bundle_for(const std::string& role, const Trust& trust) {
     bundle.address = address;
     bundle.interface = interface;
     bundle.expires = far_away;
-    bundle.spare = 64 << 20;
+    bundle.spare = spare;
     bundle.payloads.clear();
     unsigned seed = 1;
     for (const PayloadKind& kind : payload_kinds()) {
@@ -143,7 +143,9 @@ class RunFolder {
 
 }  // namespace
 
-Node make_node(const std::string& role) {
+Node make_node(const std::string& role, std::uint64_t spare) {
+    // The network is the workshop's own.
+    static_cast<void>(workshop());
     make_network();
     make_programs();
     forge::Wish root_wish = forge::authority_wish("bundle authority");
@@ -153,7 +155,7 @@ Node make_node(const std::string& role) {
     const forge::Certificate authority = forge::issue(root_wish);
     const forge::Certificate signer = forge::issue(signer_wish, &authority);
     const Trust trust{forge::cluster_id, "node-1", role, {authority.der}, {}};
-    const Bundle bundle = bundle_for(role, trust);
+    const Bundle bundle = bundle_for(role, trust, spare);
 
     Node node{role, workshop() / ("tree-" + role), {}};
     node.promise.bundle = forge::message(forge::good_seal(encode(bundle), signer));
@@ -172,7 +174,7 @@ Node make_node(const std::string& role) {
 
 std::vector<std::string> daemon_on(const fs::path& root) {
     return {MAKINA_FIRSTBOOT, "run",      "--root", root.string(), "--programs", (workshop() / "programs").string(),
-            "--until-joined", "--rounds", "20"};
+            "--until-joined", "--rounds", "2"};
 }
 
 Result boot(const fs::path& root) {
@@ -188,6 +190,8 @@ std::map<std::string, std::string> snapshot(const fs::path& root) {
             entry.disable_recursion_pending();
             continue;
         }
+        // Notes that were not finished when the power went stay until there is a new note.
+        if (path == "/var/lib/makina/.journal.makina-new") continue;
         struct stat facts {};
         if (::lstat(entry->path().c_str(), &facts) != 0) throw_system("looking at " + path);
         std::string& what = all[path];

@@ -63,7 +63,7 @@ class Rig : public testing::Test {
         EXPECT_EQ(broken(promise, after), std::vector<std::string>{});
         EXPECT_TRUE(after.joined);
         EXPECT_FALSE(after.bundle);
-        return cut_power(card, recorded, promise, random, 42);
+        return cut_power({card, recorded, random, 42}, promise);
     }
 
     Promise promise;
