@@ -56,30 +56,25 @@ class Cutter {
           step_(trial.resumes == 0 ? cuts_.size() : std::max<std::size_t>(1, cuts_.size() / trial.resumes)) {}
 
     Tally run() {
-        std::vector<std::thread> threads;
-        for (unsigned worker = 0; worker < 8; ++worker) threads.emplace_back([this, worker] { work(worker); });
-        for (std::thread& thread : threads) thread.join();
-        return std::move(tally_);
-    }
-
-  private:
-    void work(unsigned worker) {
-        const fs::path card = trial_.recorded / ("cut-" + std::to_string(worker));
-        for (;;) {
+        side_by_side(cuts_.size(), 8, [this](std::size_t, unsigned worker) {
+            const fs::path card = trial_.recorded / ("cut-" + std::to_string(worker));
             std::size_t number = 0;
-            {
-                const std::lock_guard lock(mutex_);
-                if (next_ == cuts_.size()) break;
-                number = next_++;
-                cards_.make(cuts_[number], card);
-            }
             try {
+                number = make_next(card);
                 attempt(number, card);
             } catch (const Error& error) {
                 note(number, {error.what()}, tally_.violated);
             }
-        }
-        fs::remove(card);
+        });
+        return std::move(tally_);
+    }
+
+  private:
+    /// Cards are made in the order of cuts, which is not the order in which workers ask.
+    std::size_t make_next(const fs::path& card) {
+        const std::lock_guard lock(mutex_);
+        cards_.make(cuts_.at(next_), card);
+        return next_++;
     }
     void attempt(std::size_t number, const fs::path& card) {
         const bool resumes = trial_.resume && number % step_ == 0;

@@ -6,6 +6,7 @@
 #include "firstboot/journal.hpp"
 #include "firstboot/node/node.hpp"
 #include "tests/crash/cuts.hpp"
+#include "tests/crash/kills.hpp"
 #include "tests/crash/power.hpp"
 #include "tests/crash/rig.hpp"
 #include "tests/crash/suite.hpp"
@@ -81,6 +82,28 @@ TEST_F(Rig, CatchesEveryCarelessProgram) {
         const Tally tally = tally_of(fault, 6, false);
         EXPECT_GT(tally.violated, 0U) << fault << " is not caught in " << tally.states << " states";
         count("seeded_bugs_caught", tally.violated > 0 ? 1 : 0);
+    }
+}
+
+TEST_F(Rig, CatchesACarelessProgramThatIsKilled) {
+    if (!have_program("strace")) GTEST_SKIP() << "needs strace: apt install strace";
+    const auto found_on = [this](const fs::path& root) {
+        Found found;
+        read_node(root, promise, found);
+        return found;
+    };
+    for (const char* const fault : {"none", "secrets-first"}) {
+        Victim victim;
+        victim.tree = workshop() / "tree";
+        victim.argv = [&](const fs::path& root) {
+            return std::vector<std::string>{MAKINA_CRASH_WRITER, fault, root, workshop() / "input"};
+        };
+        victim.wrong_midway = [&](const fs::path& root) { return broken(promise, found_on(root)); };
+        victim.wrong_at_end = [&](const fs::path& root) { return unfinished(promise, found_on(root)); };
+        const std::vector<Point> points = points_of(victim, {"unlink", "rename"});
+        const Trials trials = try_points(victim, points, "signal=SIGKILL", false, 4);
+        EXPECT_GE(trials.points, 10U);
+        EXPECT_EQ(trials.failed > 0, fault == std::string("secrets-first")) << testing::PrintToString(trials.faults);
     }
 }
 
