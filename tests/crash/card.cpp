@@ -63,8 +63,12 @@ Place place_of(const std::string& table, int partition) {
             little_endian(table, entry + 12) * std::uint64_t{512}};
 }
 
+std::string first_sector(const fs::path& card) {
+    return bytes_at(card, 0, 512);
+}
+
 std::uint64_t file_system_size(const fs::path& card) {
-    const std::uint64_t offset = place_of(bytes_at(card, 0, 512), root_partition).offset;
+    const std::uint64_t offset = place_of(first_sector(card), root_partition).offset;
     // Linux, Documentation/filesystems/ext4/super.rst: s_blocks_count_lo at 4, s_log_block_size at 24.
     const std::string super = bytes_at(card, offset + 1024, 64);
     return static_cast<std::uint64_t>(little_endian(super, 4)) << (10 + little_endian(super, 24));
@@ -114,6 +118,7 @@ void make_card(const fs::path& card, const fs::path& tree) {
 void read_node(const fs::path& root, const Promise& promise, Found& found) {
     const auto content = [&](std::string_view path) { return content_of(root.string() + std::string(path)); };
     found.bundle = content(kept::bundle);
+    found.delivered = content((fs::path("/boot/firmware") / kept::delivery).string());
     found.journal = content(Journal::path);
     found.joined = content(kept::joined);
     for (const auto& [path, right] : promise.payloads) {
@@ -123,7 +128,7 @@ void read_node(const fs::path& root, const Promise& promise, Found& found) {
 
 Found look_at(const fs::path& card, const Promise& promise) {
     Found found;
-    found.table = bytes_at(card, 0, 512);
+    found.table = first_sector(card);
     if (std::find(promise.tables.begin(), promise.tables.end(), found.table) == promise.tables.end()) {
         found.damage.emplace_back("the partition table is neither the old nor the new one");
         return found;
@@ -163,8 +168,10 @@ std::vector<std::string> broken(const Promise& promise, const Found& found) {
         }
     } else if (!found.bundle) {
         broken.emplace_back("no bundle and no done-mark");
-    } else if (*found.bundle != promise.bundle) {
+    } else if (*found.bundle != promise.bundle && *found.bundle != promise.delivered) {
         broken.push_back("no done-mark, and the bundle is " + zeros_or_not(*found.bundle));
+    } else if (*found.bundle == promise.bundle && found.delivered.value_or("") != promise.delivered) {
+        broken.emplace_back("the bundle is the old one, and the new one is not whole");
     }
     return broken;
 }
@@ -173,6 +180,7 @@ std::vector<std::string> unfinished(const Promise& promise, const Found& found) 
     std::vector<std::string> missing = broken(promise, found);
     if (!found.joined) missing.emplace_back("no done-mark");
     if (found.bundle) missing.emplace_back("the bundle is still there");
+    if (found.delivered) missing.emplace_back("the delivered bundle is still there");
     if (found.table.empty()) return missing;
     if (found.table != promise.tables.back()) missing.emplace_back("the partition table is the old one");
     if (found.file_system != promise.largest_root) missing.emplace_back("the file system has not grown");

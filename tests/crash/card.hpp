@@ -31,6 +31,7 @@ void make_card(const fs::path& card, const fs::path& tree);
 /// turn.
 struct Promise {
     std::string bundle;                           ///< as it was sealed
+    std::string delivered = {};                   ///< a newer one that lies on the boot partition; empty for none
     std::map<std::string, std::string> payloads;  ///< path -> what it is in the end; before that it is not there
     std::string joined;                           ///< the done-mark
     std::vector<std::string> tables;              ///< first sectors that the card may have, the last one in the end
@@ -42,12 +43,14 @@ struct Found {
     std::vector<std::string> damage;  ///< of the file system or the table
     std::string table;
     std::uint64_t file_system = 0;  ///< bytes
-    std::optional<std::string> bundle, journal, joined;
+    std::optional<std::string> bundle, delivered, journal, joined;
     std::map<std::string, std::string> payloads;  ///< those that are there
 };
 
 /// Mounts the card's root, which replays its journal, reads the files, unmounts it and has it checked.
 [[nodiscard]] Found look_at(const fs::path& card, const Promise& promise);
+/// The sector with the card's partition table.
+[[nodiscard]] std::string first_sector(const fs::path& card);
 /// Size of the file system in the card's root partition, bytes.
 [[nodiscard]] std::uint64_t file_system_size(const fs::path& card);
 /// The same of a mounted root; knows nothing of the table.

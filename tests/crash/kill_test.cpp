@@ -9,13 +9,13 @@
 namespace makina::crash {
 namespace {
 
-class Killed : public testing::TestWithParam<const char*> {
+class Killed : public testing::TestWithParam<NodeWish> {
   protected:
     void SetUp() override {
         std::string reason = why_not();
         if (!have_program("strace")) reason = "needs strace: apt install strace";
         if (!reason.empty()) GTEST_SKIP() << reason;
-        node = make_node(GetParam(), 0);
+        node = make_node(GetParam());
         victim.tree = node.tree;
         victim.argv = daemon_on;
         victim.wrong_midway = [this](const fs::path& root) { return broken(node.promise, found_on(root)); };
@@ -79,16 +79,13 @@ TEST_P(Killed, OrOnACardThatIsFullNeverSaysJoinedWrongly) {
     counted(try_full(victim, rooms, at_once));
 }
 
-std::vector<const char*> roles() {
-    if (long_form()) return {"load-balancer", "gateway", "worker", "control-plane"};
-    return {"load-balancer"};
+std::vector<NodeWish> wishes() {
+    if (!long_form()) return {{"load-balancer", 0, true}};
+    return {{"load-balancer", 0, true}, {"gateway"}, {"worker", 0, true}, {"control-plane"}};
 }
 
-INSTANTIATE_TEST_SUITE_P(Roles, Killed, testing::ValuesIn(roles()), [](const auto& parameter) {
-    std::string name = parameter.param;
-    std::erase(name, '-');
-    return name;
-});
+INSTANTIATE_TEST_SUITE_P(Nodes, Killed, testing::ValuesIn(wishes()),
+                         [](const auto& parameter) { return title(parameter.param); });
 
 }  // namespace
 }  // namespace makina::crash

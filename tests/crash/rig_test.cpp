@@ -50,7 +50,7 @@ class Rig : public testing::Test {
         }
         card = workshop() / "before";
         make_card(card, tree);
-        std::ifstream(card, std::ios::binary).read(promise.tables.emplace_back(512, '\0').data(), 512);
+        promise.tables.push_back(first_sector(card));
     }
     Tally tally_of(const std::string& fault, std::size_t random, bool commits) {
         const fs::path recorded =
