@@ -56,6 +56,20 @@ struct ImagePlan {
 [[nodiscard]] ImagePlan plan_image(const Profile& profile, const Node& node, const BaseFacts& base,
                                    const std::filesystem::path& overlays);
 
+/// The gateway's interface towards the cluster, as it is called on the node.
+[[nodiscard]] std::string inside_interface(const Gateway& gateway);
+
+/// What a node carries that no overlay has.
+struct Carried {
+    std::string daemon;  ///< the program makina-firstboot for the node's architecture
+    std::string trust;   ///< the bytes of Trust::path
+    std::string bundle;  ///< the sealed bundle; empty for a card that gets its own later
+};
+
+/// Adds it to the plan: the daemon 0755, the trust 0644, the bundle 0600 in a folder of root's alone. Throws Error if
+/// the daemon is not a program for the node's architecture.
+void carry(ImagePlan& plan, const Carried& carried);
+
 /// The plan as a person reads it (`--dry-run`): node, base, each file with mode, owner and origin, removals, warnings.
 [[nodiscard]] std::string to_text(const ImagePlan& plan);
 

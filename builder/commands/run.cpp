@@ -3,12 +3,14 @@
 #include <iostream>
 
 #include "builder/commands/build.hpp"
+#include "builder/commands/bundle.hpp"
 #include "builder/commands/check.hpp"
 #include "builder/commands/cluster.hpp"
 #include "builder/commands/commands.hpp"
 #include "builder/commands/completion.hpp"
 #include "builder/commands/diff.hpp"
 #include "builder/commands/inspect.hpp"
+#include "builder/commands/keys.hpp"
 #include "builder/commands/rehearse.hpp"
 
 namespace makina {
@@ -59,6 +61,8 @@ int run_makina_image(int argc, char** argv) {
     add_inspect(app, exit_code);
     add_diff(app, planned_files, exit_code);
     add_rehearse(app, exit_code);
+    add_keys(app, exit_code);
+    add_bundle(app, exit_code);
     add_completion(app, exit_code);
     try {
         if (argc > 1 && argv[1][0] != '-') require_known_command(app, argv[1]);

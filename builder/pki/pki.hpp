@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "firstboot/bundle/bundle.hpp"
@@ -20,6 +21,8 @@ struct Recipient {
     bool static_balancer = false;  ///< control planes hold the virtual address, so they carry its secret
     std::vector<std::string> api_names;      ///< names and addresses that the API server's certificate has
     std::vector<std::string> api_addresses;  ///< IPv4; the first address of the services' range is among them
+    /// The group of administrators' certificates: kubeadm's since 1.29, "system:masters" before.
+    std::string admin_group = "kubeadm:cluster-admins";
 };
 
 /// A sealed bundle and the trust that goes with it.
@@ -71,6 +74,7 @@ class Keys {
     /// if the passphrase is wrong or missing.
     Keys(std::filesystem::path folder, const std::string& cluster, const std::string& passphrase);
     Keys(Keys&&) noexcept;
+    Keys& operator=(Keys&&) noexcept;
     ~Keys();
 
     [[nodiscard]] std::string cluster_id() const;
@@ -100,8 +104,25 @@ class Keys {
     std::unique_ptr<State> state_;
 };
 
-/// Puts a backup back into a folder that does not exist yet. Throws Error for a wrong passphrase or a damaged file.
+/// Puts a backup back into a folder that does not exist yet. The next epoch of every node leaves room for bundles that
+/// were issued after the backup was made. Throws Error for a wrong passphrase or a damaged file.
 void restore_keys(const std::filesystem::path& file, const std::filesystem::path& folder,
                   const std::string& passphrase);
+
+/// A new file that only its owner can read (0600, O_EXCL), synced. Throws Error if it exists; what could not be written
+/// whole is not left behind.
+void write_private(const std::filesystem::path& file, std::string_view content);
+
+/// How a folder of keys is to be opened.
+enum class KeysFolder {
+    missing,   ///< there is none, or an empty one: Keys::create
+    plain,     ///< without a passphrase
+    encrypted  ///< with one
+};
+/// Throws Error if the folder is there but is none of ours.
+[[nodiscard]] KeysFolder keys_folder(const std::filesystem::path& folder);
+
+/// Whom bundles of these keys are verified against; `node` and `role` are left empty. Needs no passphrase and no lock.
+[[nodiscard]] Trust trust_of_keys(const std::filesystem::path& folder);
 
 }  // namespace makina

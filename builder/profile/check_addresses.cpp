@@ -151,6 +151,14 @@ void check_cards(Draft& draft) {
         draft.complain(path, path + ": " + mac + " is already the card of " + known->second +
                                  ", look at the sticker or at ip link");
     };
+    const auto hold_serial = [&](const Node& node) {
+        const std::string path = node_path(node, "serial");
+        if (node.serial.empty() || !draft.sound(path)) return;
+        const auto [known, fresh] = holders.emplace(node.serial, node.name);
+        if (fresh) return;
+        draft.complain(
+            path, path + ": " + node.serial + " is already the board of " + known->second + ", each board has its own");
+    };
     const Gateway& gateway = draft.profile.gateway;
     hold("gateway.uplink_mac", gateway.uplink_mac, "gateway.uplink_mac");
     hold("gateway.inside_mac", gateway.inside_mac, "gateway.inside_mac");
@@ -161,6 +169,7 @@ void check_cards(Draft& draft) {
         } else {
             hold(path, node.mac, node.name);
         }
+        hold_serial(node);
     }
 }
 

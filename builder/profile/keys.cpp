@@ -10,6 +10,7 @@ const std::vector<std::string>& profile_keys() {
     static const std::vector<std::string> keys = {
         "name",
         "vrid",
+        "pki",
         "kubernetes.version",
         "kubernetes.distribution",
         "kubernetes.from",
@@ -64,6 +65,7 @@ const std::vector<std::string>& profile_keys() {
         "nodes.<node>.role",
         "nodes.<node>.address",
         "nodes.<node>.mac",
+        "nodes.<node>.serial",
         "nodes.<node>.arch",
         "nodes.<node>.hardware",
         "nodes.<node>.labels",

@@ -131,6 +131,7 @@ Node read_node(Fields& fields, const std::string& name) {
     }
     fields.read("address", node.address, address());
     fields.read("mac", node.mac, mac());
+    fields.read("serial", node.serial, serial());
     read_machine(fields, node);
     const auto is_key = [](const std::string& text) { return is_label_key(text); };
     node.labels = read_pairs(fields, "labels", is_key, "a label such as disk or example.org/disk", label_value());

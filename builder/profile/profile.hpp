@@ -74,6 +74,9 @@ struct Endpoint {
     std::vector<std::string> names;  ///< further certSANs, host names or addresses
 };
 
+/// Whether control planes hold the authorities' private keys, as kubeadm's signer of node certificates needs them.
+enum class Pki { online, offline };
+
 enum class EtcdTopology { stacked, external };
 
 /// etcd's settings; the defaults suit SD cards, where an fsync can take hundreds of milliseconds.
@@ -155,7 +158,8 @@ struct Node {
     std::string name;
     Role role = Role::worker;
     Address address;
-    std::string mac;  ///< lower-case aa:bb:cc:dd:ee:ff or empty
+    std::string mac;     ///< lower-case aa:bb:cc:dd:ee:ff or empty
+    std::string serial;  ///< the only board that the card works in: 16 lower-case hex digits, or empty for any
     Architecture architecture = Architecture::arm64;
     Hardware hardware = Hardware::rpi4;
     std::map<std::string, std::string> labels;
@@ -171,6 +175,7 @@ struct Profile {
     Network network;
     Endpoint api;
     Etcd etcd;
+    Pki pki = Pki::online;
     Base base;
     Admin admin;
     ControlPlane control_plane;

@@ -198,6 +198,7 @@ void read_sections(Draft& draft, const Tree& tree) {
     }
     top.read("name", draft.profile.name, label());
     top.read("vrid", draft.profile.vrid, number(1, 255));
+    top.read("pki", draft.profile.pki, Choices<Pki>{{"online", Pki::online}, {"offline", Pki::offline}});
     read_kubernetes(top);
     read_network(top);
     read_api(top);

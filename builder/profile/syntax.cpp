@@ -147,6 +147,19 @@ Rule<Subnet> subnet() {
 Rule<std::string> mac() {
     return {"the address of a network card such as dc:a6:32:01:02:03", hardware_address};
 }
+Rule<std::string> serial() {
+    return {"a board's serial number, 8 or 16 hex digits as in /proc/cpuinfo", [](const std::string& text) {
+                std::string digits;
+                for (const char digit : text) {
+                    const bool upper = digit >= 'A' && digit <= 'F';
+                    digits += upper ? static_cast<char>(digit - 'A' + 'a') : digit;
+                }
+                const bool hex = digits.find_first_not_of("0123456789abcdef") == digits.npos;
+                if (!hex || (digits.size() != 8 && digits.size() != 16)) return std::optional<std::string>();
+                // Boards before the Pi 4 print 8 digits after as many zeros; the device tree has all 16.
+                return std::optional(std::string(16 - digits.size(), '0') + digits);
+            }};
+}
 Rule<std::string> label() {
     return text_that("a name of lower-case letters, digits and inner hyphens, at most 63",
                      [](const std::string& text) { return is_label(text); });

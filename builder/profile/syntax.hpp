@@ -30,6 +30,7 @@ namespace makina {
 [[nodiscard]] Rule<Address> address();
 [[nodiscard]] Rule<Subnet> subnet();
 [[nodiscard]] Rule<std::string> mac();             ///< lower case afterwards
+[[nodiscard]] Rule<std::string> serial();          ///< 16 digits, lower case afterwards
 [[nodiscard]] Rule<std::string> label();           ///< one RFC 1123 label, lower case, at most 63
 [[nodiscard]] Rule<std::string> domain();          ///< RFC 1123 labels with dots, lower case, at most 253
 [[nodiscard]] Rule<std::string> host();            ///< a domain or an address

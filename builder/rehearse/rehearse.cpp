@@ -121,7 +121,7 @@ class Rehearsal {
     }
 
     void answer(const ProbeWord& word) {
-        Answer& answer = verdict_.answers[word.index];
+        Reply& answer = verdict_.answers[word.index];
         answer.status = word.status;
         answer.output = word.text;
         tell("asked " + std::to_string(word.index + 1) + " of " + std::to_string(verdict_.answers.size()));
@@ -181,11 +181,16 @@ std::string to_string(BootStage stage) {
 bool Verdict::passed() const {
     return stopped.empty() && failed_units.empty() && !reached.empty() &&
            reached.back().stage == BootStage::multi_user &&
-           std::all_of(answers.begin(), answers.end(), [](const Answer& answer) { return answer.status == 0; });
+           std::all_of(answers.begin(), answers.end(), [](const Reply& answer) { return answer.status == 0; });
 }
 
 Verdict rehearse(const RehearseRequest& request) {
     Verdict verdict;
+    const std::filesystem::path& disk = request.card.empty() ? request.image : request.card;
+    if (request.card_size > 0 && request.card_size < std::filesystem::file_size(disk)) {
+        throw Error(disk.string() + " has " + std::to_string(std::filesystem::file_size(disk)) +
+                    " bytes and does not fit on a card of " + std::to_string(request.card_size));
+    }
     const Card card(request.image);
     name_node(card, verdict);
     std::vector<Question> questions = questions_for(card);
@@ -204,7 +209,9 @@ Verdict rehearse(const RehearseRequest& request) {
     rehearsal.reach(BootStage::files);
 
     const std::string initrd = probe_archive(questions) + files.initrd;
-    Machine machine{request.image,
+    Machine machine{disk,
+                    request.card_size,
+                    request.write_log,
                     files.kernel,
                     files.initrd.empty() ? std::string_view() : std::string_view(initrd),
                     adapt_arguments(files.arguments, card.table()),

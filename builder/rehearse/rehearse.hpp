@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -26,7 +27,7 @@ struct Question {
     std::string command;
 };
 
-struct Answer {
+struct Reply {
     Question question;
     int status = -1;     ///< exit code; 124 after a minute; -1 if the guest never answered
     std::string output;  ///< both streams
@@ -44,7 +45,7 @@ struct Verdict {
     double seconds = 0;              ///< the whole rehearsal
     std::string state;               ///< systemd's word: "running", "degraded"
     std::vector<std::string> failed_units;
-    std::vector<Answer> answers;
+    std::vector<Reply> answers;
     std::string stopped;      ///< why it ended early, empty if it came to its end
     std::string last_output;  ///< the console's last lines if it ended early
     /// Everything was reached and answered, and every answer was good.
@@ -53,6 +54,11 @@ struct Verdict {
 
 struct RehearseRequest {
     std::filesystem::path image;
+    /// The disk of the machine, if it is another than the image: a card that the image was written to and that a node
+    /// has used since. What it boots with and what is asked is still the image's.
+    std::filesystem::path card = {};
+    std::uint64_t card_size = 0;           ///< bytes of the machine's disk; 0: as many as the file has
+    std::filesystem::path write_log = {};  ///< as Machine::write_log: then the disk is written
     std::vector<Question> questions = {};  ///< besides the built-in ones
     double timeout = 900;                  ///< seconds for the whole boot
     unsigned memory_mib = 2048;
@@ -63,8 +69,9 @@ struct RehearseRequest {
 };
 
 /// Boots an image in QEMU with the image's own kernel, initrd and kernel arguments, on a copy-on-write disk: the image
-/// is never written. Needs no root and no network; the guest's cards lead nowhere. What the guest does wrong is in the
-/// verdict; an Error is thrown for what cannot be rehearsed at all: no image, another architecture, no QEMU.
+/// is never written, unless a log of writes is wanted. Needs no root and no network; the guest's cards lead nowhere.
+/// What the guest does wrong is in the verdict; an Error is thrown for what cannot be rehearsed at all: no image,
+/// another architecture, no QEMU.
 [[nodiscard]] Verdict rehearse(const RehearseRequest& request);
 
 }  // namespace makina

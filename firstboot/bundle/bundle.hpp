@@ -19,6 +19,8 @@ struct Payload {
 struct Bundle {
     /// First line of every bundle: the signing context, so that a signature made for this purpose fits nothing else.
     static constexpr std::string_view context = "MAKINA-BOOTSTRAP-v1";
+    /// Where a card carries its sealed bundle: root:root 0600, in a folder that is root's alone.
+    static constexpr const char* path = "/var/lib/makina/bundle";
     /// No sealed bundle is larger, in bytes; looked at before anything is read.
     static constexpr std::size_t largest = std::size_t{1} << 20;
 

@@ -44,6 +44,7 @@ constexpr auto kinds = std::to_array<PayloadKind>({
     {"control-plane", "scheduler.conf", "/etc/kubernetes/scheduler.conf", 0600, "root", true},
     {"control-plane", "service-account.key", "/etc/kubernetes/pki/sa.key", 0600, "root", true},
     {"control-plane", "service-account.pub", "/etc/kubernetes/pki/sa.pub", 0644, "root", false},
+    {"control-plane", "super-admin.conf", "/etc/kubernetes/super-admin.conf", 0600, "root", true},
     {"control-plane", "trust", "/var/lib/makina/trust", 0644, "root", false},
     {"control-plane", "vrrp.secret", "/etc/makina/secrets/vrrp", 0600, "root", true},
     {"etcd", "etcd-ca.crt", "/etc/etcd/pki/ca.crt", 0644, "root", false},

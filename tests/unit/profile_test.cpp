@@ -145,6 +145,7 @@ TEST(Profile, DefaultsAreWhatTheReadmeSays) {
 TEST(Profile, ReadsTheClusterWideKeys) {
     const Profile profile = sound_profile(source / "tests/unit/every_key.yaml");
     EXPECT_EQ(profile.vrid, 77);
+    EXPECT_EQ(profile.pki, Pki::offline);
     EXPECT_EQ(to_string(profile.kubernetes.version), "1.31.5");
     EXPECT_EQ(profile.kubernetes.source, KubernetesSource::folder);
     EXPECT_EQ(profile.kubernetes.folder, source / "tests/unit/packages");
@@ -204,6 +205,7 @@ TEST(Profile, ReadsTheKeysOfRolesAndNodes) {
     EXPECT_THAT(extras.config_txt, ElementsAre("gpu_mem=16"));
     const Node& worker = *profile.find("worker-1");
     EXPECT_EQ(worker.mac, "dc:a6:32:01:02:03");
+    EXPECT_EQ(worker.serial, "10000000abcdef01");
     EXPECT_EQ(worker.architecture, Architecture::amd64);
     EXPECT_EQ(worker.hardware, Hardware::generic);
     EXPECT_EQ(worker.labels.at("example.org/disk"), "ssd");

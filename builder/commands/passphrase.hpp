@@ -1,0 +1,14 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace makina {
+
+/// Asks on the terminal, without showing what is typed; twice if it is a `fresh` one. Throws Mistake if there is no
+/// terminal, or if nothing or two different things are typed.
+[[nodiscard]] std::string ask_passphrase(const std::string& what, bool fresh);
+/// The first line of a file. Throws Mistake if it is empty, Error if it cannot be read.
+[[nodiscard]] std::string passphrase_in(const std::filesystem::path& file);
+
+}  // namespace makina

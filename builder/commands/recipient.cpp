@@ -1,0 +1,76 @@
+#include "builder/commands/recipient.hpp"
+
+#include <algorithm>
+
+#include "builder/plan.hpp"
+#include "firstboot/bundle/error.hpp"
+
+namespace makina {
+namespace {
+
+bool is_offline(Pki pki) {
+    switch (pki) {
+        case Pki::online:
+            return false;
+        case Pki::offline:
+            return true;
+    }
+    throw Error("an unknown way to keep authorities");
+}
+
+bool is_static(Balancer balancer) {
+    switch (balancer) {
+        case Balancer::static_pod:
+            return true;
+        case Balancer::pair:
+        case Balancer::none:
+            return false;
+    }
+    throw Error("an unknown balancer");
+}
+
+template <typename T>
+void add_once(std::vector<T>& list, const T& value) {
+    if (std::find(list.begin(), list.end(), value) == list.end()) list.push_back(value);
+}
+
+/// The names that kubeadm puts into the API server's certificate itself (kubernetes/kubernetes
+/// cmd/kubeadm/app/util/pkiutil: GetAPIServerAltNames), and those that the plan gives it as certSANs.
+void name_api_server(Recipient& recipient, const Profile& profile, const Node& node) {
+    recipient.api_names = {"kubernetes", "kubernetes.default", "kubernetes.default.svc",
+                           "kubernetes.default.svc." + profile.network.domain, "kubernetes-api"};
+    add_once(recipient.api_names, node.name);
+    const Address service{profile.network.services.first().value + 1};
+    recipient.api_addresses = {to_string(service)};
+    add_once(recipient.api_addresses, to_string(node.address));
+    add_once(recipient.api_addresses, to_string(profile.api.address));
+    for (const std::string& name : profile.api.names) {
+        add_once(parse_address(name) ? recipient.api_addresses : recipient.api_names, name);
+    }
+}
+
+}  // namespace
+
+Recipient recipient_of(const Profile& profile, const Node& node) {
+    Recipient recipient;
+    Bundle& header = recipient.header;
+    header.cluster = profile.name;
+    header.node = node.name;
+    header.role = to_string(node.role);
+    header.architecture = to_string(node.architecture);
+    header.board = to_string(node.hardware);
+    header.serial = node.serial;
+    header.mac = node.mac;
+    header.address = to_string(Subnet{node.address, profile.network.subnet.prefix});
+    if (node.role == Role::gateway) header.interface = inside_interface(profile.gateway);
+    header.api = to_string(profile.api.address) + ":" + std::to_string(profile.api.port);
+    header.spare = node.spare_partition;
+    recipient.external_etcd = profile.etcd.topology == EtcdTopology::external;
+    recipient.offline = is_offline(profile.pki);
+    recipient.static_balancer = node.role == Role::control_plane && is_static(profile.api.balancer);
+    if (profile.kubernetes.version < Version{1, 29, 0}) recipient.admin_group = "system:masters";
+    name_api_server(recipient, profile, node);
+    return recipient;
+}
+
+}  // namespace makina

@@ -1,0 +1,114 @@
+#include <algorithm>
+
+#include "builder/pki/contents.hpp"
+#include "builder/pki/pki.hpp"
+#include "builder/pki/seal.hpp"
+#include "builder/pki/state.hpp"
+#include "firstboot/bundle/digest.hpp"
+#include "firstboot/bundle/error.hpp"
+#include "firstboot/bundle/sealed.hpp"
+
+namespace makina {
+namespace {
+
+bool contains(const std::vector<std::string>& list, const std::string& text) {
+    return std::find(list.begin(), list.end(), text) != list.end();
+}
+
+/// What the node's last card is and believes.
+struct LastCard {
+    std::string card;
+    std::vector<std::string> surely;   ///< anchors that it has even if it never got a bundle handed over
+    std::vector<std::string> perhaps;  ///< those that it has if it took the last one
+};
+
+LastCard last_card(const Ledger& ledger, const std::string& node) {
+    const LedgerEntry* const last = last_of(ledger, node);
+    if (last == nullptr) throw Error(node + " has no card yet: build its image first");
+    if (last->revoked) throw Error("the last card of " + node + " is revoked: build a new image");
+    LastCard result{last->card, last->anchors, last->anchors};
+    for (const LedgerEntry& entry : ledger.entries) {
+        if (entry.node != node || entry.card != last->card) continue;
+        result.surely.erase(std::remove_if(result.surely.begin(), result.surely.end(),
+                                           [&](const std::string& anchor) { return !contains(entry.anchors, anchor); }),
+                            result.surely.end());
+    }
+    return result;
+}
+
+const Generation& choose(const std::vector<Generation>& generations, const LastCard& card, const std::string& node) {
+    for (const auto& believed : {card.surely, card.perhaps}) {
+        for (auto generation = generations.rbegin(); generation != generations.rend(); ++generation) {
+            if (contains(believed, fingerprint(generation->authority))) return *generation;
+        }
+    }
+    throw Error("the last card of " + node + " believes only signing authorities that are gone: build a new image");
+}
+
+/// What the card that the bundle is for believes, as far as it is sure: the bundle must open with that.
+Trust trust_of_card(const Trust& trust, const std::vector<std::string>& believed) {
+    Trust result = trust;
+    result.anchors.clear();
+    for (const std::string& anchor : trust.anchors) {
+        if (contains(believed, sha256(anchor))) result.anchors.push_back(anchor);
+    }
+    return result;
+}
+
+/// RAUC's lesson: a seal is believed by its maker only after it was verified as the node does it.
+void require_opens(const std::string& sealed, const Trust& trust, const Bundle& bundle) {
+    if (sealed.size() > Bundle::largest) throw Error("the bundle is larger than a node reads");
+    try {
+        if (open_sealed(sealed, trust).bundle == bundle) return;
+    } catch (const Untrusted& error) {
+        throw Error(std::string("the sealed bundle does not open: ") + error.what());
+    }
+    throw Error("the sealed bundle opens as another one");
+}
+
+}  // namespace
+
+Issued Keys::issue(const Recipient& recipient, bool for_new_card, std::int64_t now, std::int64_t valid_for,
+                   const std::string& target) {
+    const Material& material = state_->material;
+    const std::string& node = recipient.header.node;
+    if (recipient.header.cluster != state_->cluster.name) {
+        throw Error("the bundle is for the cluster " + recipient.header.cluster + ", the keys are of " +
+                    state_->cluster.name);
+    }
+    if (valid_for < 1) throw Error("a bundle is valid for a second or more");
+    const std::vector<Generation> generations = material.generations();
+    Trust trust = trust_of(material, state_->cluster.id);
+    trust.node = node;
+    trust.role = recipient.header.role;
+    LastCard card = for_new_card ? LastCard{to_hex(random_bytes(16)), {}, {}} : last_card(state_->ledger, node);
+    const Generation& generation = for_new_card ? generations.back() : choose(generations, card, node);
+    if (not_after(generation.signer) <= now) {
+        throw Error("the signer of bundles has expired: makina-image keys rotate makes a new one");
+    }
+
+    Issued issued;
+    issued.trust = encode(trust);
+    Contents contents = contents_for(recipient, material, issued.trust, now);
+    Bundle bundle = recipient.header;
+    bundle.cluster_id = state_->cluster.id;
+    bundle.card = issued.card = card.card;
+    bundle.epoch = issued.epoch = next_epoch(state_->ledger, node);
+    bundle.issued = now;
+    bundle.expires = issued.expires = now + valid_for;
+    bundle.payloads = std::move(contents.payloads);
+    issued.sealed = seal(encode(bundle), material.identity(generation.folder() + "/signer"), now);
+    const std::vector<std::string> own = {fingerprint(generation.authority)};
+    require_opens(issued.sealed, for_new_card ? trust : trust_of_card(trust, own), bundle);
+
+    std::vector<std::string> anchors;
+    for (const std::string& anchor : trust.anchors) anchors.push_back(sha256(anchor));
+    Ledger ledger = state_->ledger;
+    ledger.entries.push_back({issued.epoch, node, recipient.header.role, issued.card, now, issued.expires,
+                              fingerprint(generation.signer), anchors, contents.certificate, sha256(issued.sealed),
+                              target, false});
+    state_->save(std::move(ledger));
+    return issued;
+}
+
+}  // namespace makina

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "builder/pki/pki.hpp"
+
+namespace makina {
+
+/// What was issued, in the order of time.
+struct Ledger {
+    std::vector<LedgerEntry> entries;
+    /// After how many entries the folder was put back from a backup. Bundles may have been issued that the backup does
+    /// not know, so that the next epoch of every node leaves room for them.
+    std::vector<std::size_t> restored;
+};
+
+/// How many epochs are left out after a restore; below largest_epoch_step, so that cards follow.
+inline constexpr std::uint64_t epochs_skipped = 100;
+
+/// Lines of text, each ended by a newline:
+///     makina-ledger 1
+///     bundle NODE EPOCH ROLE CARD ISSUED EXPIRES SIGNER ANCHOR[,ANCHOR...] CERTIFICATE SHA256 valid|revoked TARGET
+///     restored 100
+///     end
+/// in the order of time, a node's epochs ascending. TARGET has everything but printable ASCII as %XX, and % too.
+[[nodiscard]] std::string encode(const Ledger& ledger);
+/// Reads what `encode` wrote, and nothing else; throws Error "<what>, line 3".
+[[nodiscard]] Ledger decode_ledger(std::string_view text);
+
+[[nodiscard]] std::uint64_t next_epoch(const Ledger& ledger, const std::string& node);
+/// The last that was issued to the node, or nullptr.
+[[nodiscard]] const LedgerEntry* last_of(const Ledger& ledger, const std::string& node);
+
+}  // namespace makina
