@@ -1,6 +1,11 @@
 #include "tests/crash/card.hpp"
 
+#include <linux/capability.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <fstream>
 #include <sstream>
@@ -58,30 +63,62 @@ Place place_of(const std::string& table, int partition) {
             little_endian(table, entry + 12) * std::uint64_t{512}};
 }
 
+std::string first_sector(const fs::path& card) {
+    return bytes_at(card, 0, 512);
+}
+
 std::uint64_t file_system_size(const fs::path& card) {
-    const std::uint64_t offset = place_of(bytes_at(card, 0, 512), root_partition).offset;
+    const std::uint64_t offset = place_of(first_sector(card), root_partition).offset;
     // Linux, Documentation/filesystems/ext4/super.rst: s_blocks_count_lo at 4, s_log_block_size at 24.
     const std::string super = bytes_at(card, offset + 1024, 64);
     return static_cast<std::uint64_t>(little_endian(super, 4)) << (10 + little_endian(super, 24));
 }
 
+bool may_grow() {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> data{};
+    if (::syscall(SYS_capget, &header, data.data()) != 0) throw_system("asking for our capabilities");
+    return (data[CAP_TO_INDEX(CAP_SYS_RESOURCE)].effective & CAP_TO_MASK(CAP_SYS_RESOURCE)) != 0;
+}
+
+std::uint64_t root_size() {
+    return may_grow() ? 28ULL << 20 : card_size - root_offset - spare_size;
+}
+
 void make_card(const fs::path& card, const fs::path& tree) {
     std::ofstream(card, std::ios::trunc).flush();
     fs::resize_file(card, card_size);
-    write_partition_table(card, {0x6d616b69, {{1, 1 << 20, 1 << 20, 0x0c}, {2, root_offset, root_size, 0x83}}});
-    run_checked({{"mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-i", "16384", "-O",
+    write_partition_table(card, {0x6d616b69, {{1, 1 << 20, 1 << 20, 0x0c}, {2, root_offset, root_size(), 0x83}}});
+    run_checked({{"mke2fs",
+                  "-q",
+                  "-F",
+                  "-t",
+                  "ext4",
+                  "-b",
+                  "4096",
+                  "-I",
+                  "256",
+                  "-i",
+                  "16384",
+                  "-O",
                   "has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,sparse_super,large_file,"
                   "huge_file,dir_nlink,extra_isize,metadata_csum",
+                  "-J",
+                  "size=4",
                   "-E",
                   "offset=" + std::to_string(root_offset) +
                       ",root_owner=0:0,lazy_itable_init=1,lazy_journal_init=1,assume_storage_prezeroed=1,nodiscard",
-                  "-d", tree.string(), card.string(), std::to_string(root_size / 1024) + "k"},
+                  "-d",
+                  tree.string(),
+                  card.string(),
+                  std::to_string(root_size() / 1024) + "k"},
                  {{"MKE2FS_CONFIG", "/dev/null"}}});
 }
 
 void read_node(const fs::path& root, const Promise& promise, Found& found) {
     const auto content = [&](std::string_view path) { return content_of(root.string() + std::string(path)); };
     found.bundle = content(kept::bundle);
+    found.delivered = content((fs::path("/boot/firmware") / kept::delivery).string());
     found.journal = content(Journal::path);
     found.joined = content(kept::joined);
     for (const auto& [path, right] : promise.payloads) {
@@ -91,7 +128,7 @@ void read_node(const fs::path& root, const Promise& promise, Found& found) {
 
 Found look_at(const fs::path& card, const Promise& promise) {
     Found found;
-    found.table = bytes_at(card, 0, 512);
+    found.table = first_sector(card);
     if (std::find(promise.tables.begin(), promise.tables.end(), found.table) == promise.tables.end()) {
         found.damage.emplace_back("the partition table is neither the old nor the new one");
         return found;
@@ -111,7 +148,7 @@ Found look_at(const fs::path& card, const Promise& promise) {
 
 std::vector<std::string> broken(const Promise& promise, const Found& found) {
     std::vector<std::string> broken = found.damage;
-    if (!found.table.empty() && (found.file_system < root_size || found.file_system > promise.largest_root)) {
+    if (!found.table.empty() && (found.file_system < root_size() || found.file_system > promise.largest_root)) {
         broken.push_back("the file system has " + std::to_string(found.file_system) + " bytes");
     }
     if (found.journal) {
@@ -131,8 +168,10 @@ std::vector<std::string> broken(const Promise& promise, const Found& found) {
         }
     } else if (!found.bundle) {
         broken.emplace_back("no bundle and no done-mark");
-    } else if (*found.bundle != promise.bundle) {
+    } else if (*found.bundle != promise.bundle && *found.bundle != promise.delivered) {
         broken.push_back("no done-mark, and the bundle is " + zeros_or_not(*found.bundle));
+    } else if (*found.bundle == promise.bundle && found.delivered.value_or("") != promise.delivered) {
+        broken.emplace_back("the bundle is the old one, and the new one is not whole");
     }
     return broken;
 }
@@ -141,6 +180,7 @@ std::vector<std::string> unfinished(const Promise& promise, const Found& found) 
     std::vector<std::string> missing = broken(promise, found);
     if (!found.joined) missing.emplace_back("no done-mark");
     if (found.bundle) missing.emplace_back("the bundle is still there");
+    if (found.delivered) missing.emplace_back("the delivered bundle is still there");
     if (found.table.empty()) return missing;
     if (found.table != promise.tables.back()) missing.emplace_back("the partition table is the old one");
     if (found.file_system != promise.largest_root) missing.emplace_back("the file system has not grown");

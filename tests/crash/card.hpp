@@ -11,10 +11,16 @@ namespace makina::crash {
 
 namespace fs = std::filesystem;
 
-/// The size of the cards, and of the root partition before it is grown; bytes.
+/// The size of the cards, in bytes.
 inline constexpr std::uint64_t card_size = 768ULL << 20;
+/// What of a card is to become the spare partition, in bytes.
+inline constexpr std::uint64_t spare_size = 64ULL << 20;
 inline constexpr std::uint64_t root_offset = 2ULL << 20;
-inline constexpr std::uint64_t root_size = 28ULL << 20;
+/// Size of the root partition before the first boot. Where the kernel does not let us grow a mounted file system it is
+/// as large as in the end, and only the spare partition is missing.
+[[nodiscard]] std::uint64_t root_size();
+/// True if we have CAP_SYS_RESOURCE: Linux, fs/ext4/resize.c.
+[[nodiscard]] bool may_grow();
 inline constexpr int root_partition = 2;
 
 /// Makes a card file: an MBR with room for a FAT and a small ext4 root partition as the builder makes it, with the
@@ -25,10 +31,11 @@ void make_card(const fs::path& card, const fs::path& tree);
 /// turn.
 struct Promise {
     std::string bundle;                           ///< as it was sealed
+    std::string delivered = {};                   ///< a newer one that lies on the boot partition; empty for none
     std::map<std::string, std::string> payloads;  ///< path -> what it is in the end; before that it is not there
     std::string joined;                           ///< the done-mark
     std::vector<std::string> tables;              ///< first sectors that the card may have, the last one in the end
-    std::uint64_t largest_root = root_size;       ///< of the file system in the end, bytes
+    std::uint64_t largest_root = root_size();     ///< of the file system in the end, bytes
 };
 
 /// What a kernel finds on a card that lost its power.
@@ -36,12 +43,14 @@ struct Found {
     std::vector<std::string> damage;  ///< of the file system or the table
     std::string table;
     std::uint64_t file_system = 0;  ///< bytes
-    std::optional<std::string> bundle, journal, joined;
+    std::optional<std::string> bundle, delivered, journal, joined;
     std::map<std::string, std::string> payloads;  ///< those that are there
 };
 
 /// Mounts the card's root, which replays its journal, reads the files, unmounts it and has it checked.
 [[nodiscard]] Found look_at(const fs::path& card, const Promise& promise);
+/// The sector with the card's partition table.
+[[nodiscard]] std::string first_sector(const fs::path& card);
 /// Size of the file system in the card's root partition, bytes.
 [[nodiscard]] std::uint64_t file_system_size(const fs::path& card);
 /// The same of a mounted root; knows nothing of the table.

@@ -19,6 +19,8 @@ namespace makina::crash {
 namespace {
 
 constexpr std::uint64_t sector_size = 512;
+/// ext4 takes it for granted that the two sectors of its superblock are written together.
+constexpr std::uint64_t torn_unit = 2;
 // include/uapi and drivers/md/dm-log-writes.c of Linux.
 constexpr std::uint64_t magic = 0x6a736677736872;
 constexpr std::uint64_t flag_flush = 1;
@@ -68,7 +70,7 @@ Cut random_cut(const std::vector<Write>& writes, std::size_t epoch, std::mt19937
     if (!cut.pieces.empty() && below(random, 3) == 0) {
         // The write that was under way when the power went.
         Cut::Piece& last = cut.pieces.back();
-        if (last.sectors > 1) last.sectors = 1 + below(random, last.sectors - 1);
+        if (last.sectors >= 2 * torn_unit) last.sectors = torn_unit * (1 + below(random, last.sectors / torn_unit - 1));
     }
     return cut;
 }

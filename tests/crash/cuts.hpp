@@ -46,7 +46,7 @@ struct Cut {
 };
 
 /// Cuts in every epoch, each only once: before any of its writes, after all, and up to `random` with a random part of
-/// its writes in random order, of which one in three has a torn write. Ascending by epoch.
+/// its writes in random order, of which one in three has a torn write: the first KiBs of it only. Ascending by epoch.
 [[nodiscard]] std::vector<Cut> choose_cuts(const WriteLog& log, std::size_t random, std::uint64_t seed);
 
 /// For people: "epoch 17, 3 of 8 writes: 2 0 5(4 of 16 sectors)".

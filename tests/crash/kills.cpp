@@ -1,12 +1,12 @@
 #include "tests/crash/kills.hpp"
 
-#include <algorithm>
-#include <atomic>
+#include <sys/mount.h>
+
 #include <chrono>
+#include <csignal>
 #include <fstream>
 #include <map>
 #include <mutex>
-#include <thread>
 
 #include "firstboot/bundle/error.hpp"
 #include "tests/crash/rig.hpp"
@@ -31,6 +31,15 @@ std::string last_line(const std::string& text) {
 std::vector<std::string> with(std::vector<std::string> argv, const std::vector<std::string>& more) {
     argv.insert(argv.end(), more.begin(), more.end());
     return argv;
+}
+
+/// Whether a line of strace -y tells of a change: not of a file that is only read, or of words to people.
+bool changes_something(const std::string& call, const std::string& line) {
+    // strace's own, before the program.
+    if (call == "execve") return false;
+    if (call == "openat") return line.find("O_CREAT") != std::string::npos;
+    if (call == "write") return line.find('<' + workshop().string()) != std::string::npos;
+    return true;
 }
 
 class Trial {
@@ -82,6 +91,50 @@ class Trial {
     std::vector<std::string> faults_;
 };
 
+/// A file system in memory whose size can be changed.
+class Room {
+  public:
+    explicit Room(fs::path folder) : folder_(std::move(folder)) {
+        fs::create_directories(folder_);
+        mount(0, plenty);
+    }
+    Room(const Room&) = delete;
+    Room& operator=(const Room&) = delete;
+    ~Room() { ::umount2(folder_.c_str(), MNT_DETACH); }
+    void leave(std::uint64_t bytes) {
+        const fs::space_info space = fs::space(folder_);
+        mount(MS_REMOUNT, space.capacity - space.free + bytes);
+    }
+    void leave_plenty() { mount(MS_REMOUNT, plenty); }
+
+  private:
+    static constexpr std::uint64_t plenty = 1ULL << 30;
+    void mount(unsigned long flags, std::uint64_t bytes) {
+        const std::string size = "size=" + std::to_string(bytes);
+        if (::mount("tmpfs", folder_.c_str(), "tmpfs", flags, size.c_str()) != 0) throw_system("mounting a tmpfs");
+    }
+    fs::path folder_;
+};
+
+std::vector<std::string> wrong_when_full(const Victim& victim, std::uint64_t bytes, const std::string& name) {
+    const fs::path root = workshop() / name;
+    Room room(root);
+    run_checked({{"cp", "-a", (victim.tree / ".").string(), root.string()}});
+    room.leave(bytes);
+    static_cast<void>(run_for_a_minute(victim.argv(root)));
+    std::vector<std::string> wrong = victim.wrong_midway(root);
+    room.leave_plenty();
+    static_cast<void>(run_for_a_minute(victim.argv(root)));
+    for (const std::string& line : victim.wrong_at_end(root)) wrong.push_back(line);
+    return wrong;
+}
+
+void add(Trials& trials, const std::vector<std::string>& faults) {
+    ++trials.points;
+    if (!faults.empty()) ++trials.failed;
+    trials.faults.insert(trials.faults.end(), faults.begin(), faults.end());
+}
+
 }  // namespace
 
 Result run_for_a_minute(std::vector<std::string> argv) {
@@ -116,7 +169,8 @@ std::vector<Point> points_of(const Victim& victim, const std::set<std::string>& 
     for (const std::string& call : calls) trace += (trace.back() == '=' ? "?" : ",?") + call;
     const fs::path root = copy_of(victim.tree, "counted");
     const fs::path log = workshop() / "calls";
-    const Result result = run_for_a_minute(with({"strace", "-qq", "-o", log.string(), "-e", trace}, victim.argv(root)));
+    const Result result =
+        run_for_a_minute(with({"strace", "-qq", "-y", "-o", log.string(), "-e", trace}, victim.argv(root)));
     if (result.status != 0) throw Error("the program does not come to its end: " + result.errors);
     fs::remove_all(root);
 
@@ -127,9 +181,7 @@ std::vector<Point> points_of(const Victim& victim, const std::set<std::string>& 
         const std::string call = line.substr(0, line.find('('));
         if (!calls.contains(call)) continue;
         ++counts[call];
-        // The first execve is strace's own, before the program.
-        const bool changes = call != "openat" || line.find("O_CREAT") != std::string::npos;
-        if (changes && call != "execve") points.push_back({call, counts[call]});
+        if (changes_something(call, line)) points.push_back({call, counts[call]});
     }
     return points;
 }
@@ -138,19 +190,29 @@ Trials try_points(const Victim& victim, const std::vector<Point>& points, const 
                   unsigned at_once) {
     Trials trials;
     std::mutex mutex;
-    std::atomic<std::size_t> next = 0;
-    const auto work = [&](unsigned worker) {
-        for (std::size_t i = next++; i < points.size(); i = next++) {
-            const auto faults = Trial(victim, points[i], injection, ever_after).run("trial-" + std::to_string(worker));
-            const std::lock_guard lock(mutex);
-            ++trials.points;
-            if (!faults.empty()) ++trials.failed;
-            trials.faults.insert(trials.faults.end(), faults.begin(), faults.end());
+    side_by_side(points.size(), at_once, [&](std::size_t number, unsigned worker) {
+        const auto faults = Trial(victim, points[number], injection, ever_after).run("trial-" + std::to_string(worker));
+        const std::lock_guard lock(mutex);
+        add(trials, faults);
+    });
+    return trials;
+}
+
+Trials try_full(const Victim& victim, const std::vector<std::uint64_t>& rooms, unsigned at_once) {
+    Trials trials;
+    std::mutex mutex;
+    side_by_side(rooms.size(), at_once, [&](std::size_t number, unsigned worker) {
+        std::vector<std::string> faults;
+        try {
+            for (const std::string& line : wrong_when_full(victim, rooms[number], "full-" + std::to_string(worker))) {
+                faults.push_back(std::to_string(rooms[number]) + " bytes of room: " + line);
+            }
+        } catch (const Error& error) {
+            faults.emplace_back(error.what());
         }
-    };
-    std::vector<std::thread> workers;
-    for (unsigned worker = 0; worker < at_once; ++worker) workers.emplace_back(work, worker);
-    for (std::thread& worker : workers) worker.join();
+        const std::lock_guard lock(mutex);
+        add(trials, faults);
+    });
     return trials;
 }
 

@@ -50,6 +50,9 @@ struct Trials {
 [[nodiscard]] Trials try_points(const Victim& victim, const std::vector<Point>& points, const std::string& injection,
                                 bool ever_after, unsigned at_once);
 
+/// The same on a file system that is really full but for so many bytes; then there is room again.
+[[nodiscard]] Trials try_full(const Victim& victim, const std::vector<std::uint64_t>& rooms, unsigned at_once);
+
 /// At most so many of them, evenly spread.
 [[nodiscard]] std::vector<Point> sample(const std::vector<Point>& points, std::size_t most);
 

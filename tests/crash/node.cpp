@@ -42,10 +42,25 @@ std::string architecture() {
     return name == "x86_64" ? "amd64" : name == "aarch64" ? "arm64" : name;
 }
 
-Bundle bundle_for(const std::string& role, const Trust& trust) {
+/// A cluster's signing authority and its signer, for longer than these tests will live.
+struct Signer {
+    forge::Certificate authority = forge::issue(lasting(forge::authority_wish("bundle authority")));
+    forge::Certificate signer = forge::issue(lasting(forge::signer_wish()), &authority);
+
+    [[nodiscard]] std::string seal(const Bundle& bundle) const {
+        return forge::message(forge::good_seal(encode(bundle), signer));
+    }
+    static forge::Wish lasting(forge::Wish wish) {
+        wish.to = far_away;
+        return wish;
+    }
+};
+
+Bundle bundle_for(const NodeWish& wish, const Trust& trust, std::uint64_t epoch) {
     Bundle bundle = forge::worker_bundle();
     bundle.node = "node-1";
-    bundle.role = role;
+    bundle.role = wish.role;
+    bundle.epoch = epoch;
     bundle.architecture = architecture();
     bundle.board = "generic";
     bundle.serial.clear();
@@ -53,11 +68,11 @@ Bundle bundle_for(const std::string& role, const Trust& trust) {
     bundle.address = address;
     bundle.interface = interface;
     bundle.expires = far_away;
-    bundle.spare = 64 << 20;
+    bundle.spare = wish.spare;
     bundle.payloads.clear();
-    unsigned seed = 1;
+    auto seed = static_cast<unsigned>(100 * epoch);
     for (const PayloadKind& kind : payload_kinds()) {
-        if (kind.role != role) continue;
+        if (kind.role != wish.role) continue;
         // Of all sizes: inside a block, one block, several.
         const std::size_t size = 200 + 4000 * (seed % 5);
         const bool is_trust = kind.name == "trust";
@@ -143,36 +158,43 @@ class RunFolder {
 
 }  // namespace
 
-Node make_node(const std::string& role) {
+std::string title(const NodeWish& wish) {
+    std::string name = wish.role;
+    std::erase(name, '-');
+    return wish.has_delivery ? name + "WithDelivery" : name;
+}
+
+Node make_node(const NodeWish& wish) {
+    // The network is the workshop's own.
+    static_cast<void>(workshop());
     make_network();
     make_programs();
-    forge::Wish root_wish = forge::authority_wish("bundle authority");
-    root_wish.to = far_away;
-    forge::Wish signer_wish = forge::signer_wish();
-    signer_wish.to = far_away;
-    const forge::Certificate authority = forge::issue(root_wish);
-    const forge::Certificate signer = forge::issue(signer_wish, &authority);
-    const Trust trust{forge::cluster_id, "node-1", role, {authority.der}, {}};
-    const Bundle bundle = bundle_for(role, trust);
+    const Signer signer;
+    const Trust trust{forge::cluster_id, "node-1", wish.role, {signer.authority.der}, {}};
+    const Bundle first = bundle_for(wish, trust, 3);
+    const Bundle last = wish.has_delivery ? bundle_for(wish, trust, 4) : first;
 
-    Node node{role, workshop() / ("tree-" + role), {}};
-    node.promise.bundle = forge::message(forge::good_seal(encode(bundle), signer));
-    node.promise.joined = encode(without_payloads(bundle));
-    for (const Payload& payload : bundle.payloads) {
-        node.promise.payloads[std::string(payload_kind(role, payload.name)->path)] = payload.content;
+    Node node{wish.role, workshop() / ("tree-" + wish.role), {}};
+    node.promise.bundle = signer.seal(first);
+    if (wish.has_delivery) node.promise.delivered = signer.seal(last);
+    node.promise.joined = encode(without_payloads(last));
+    for (const Payload& payload : last.payloads) {
+        node.promise.payloads[std::string(payload_kind(wish.role, payload.name)->path)] = payload.content;
     }
-    make_tree(node.tree, role);
-    put(node.tree.string() + std::string(Trust::path), encode(trust));
-    put(node.tree.string() + kept::bundle, node.promise.bundle, 0600);
-    put(node.tree.string() + std::string(Journal::path), encode(full_journal()), 0600);
-    fs::permissions((node.tree.string() + kept::bundle).substr(0, (node.tree.string() + kept::bundle).rfind('/')),
-                    fs::perms::owner_all);
+    fs::remove_all(node.tree);
+    make_tree(node.tree, wish.role);
+    const auto on = [&](std::string_view path) { return fs::path(node.tree.string() + std::string(path)); };
+    put(on(Trust::path), encode(trust));
+    put(on(kept::bundle), node.promise.bundle, 0600);
+    put(on(Journal::path), encode(full_journal()), 0600);
+    fs::permissions(on(kept::bundle).parent_path(), fs::perms::owner_all);
+    if (wish.has_delivery) put(on("/boot/firmware") / kept::delivery, node.promise.delivered);
     return node;
 }
 
 std::vector<std::string> daemon_on(const fs::path& root) {
     return {MAKINA_FIRSTBOOT, "run",      "--root", root.string(), "--programs", (workshop() / "programs").string(),
-            "--until-joined", "--rounds", "20"};
+            "--until-joined", "--rounds", "2"};
 }
 
 Result boot(const fs::path& root) {
@@ -188,6 +210,8 @@ std::map<std::string, std::string> snapshot(const fs::path& root) {
             entry.disable_recursion_pending();
             continue;
         }
+        // Notes that were not finished when the power went stay until there is a new note.
+        if (path == "/var/lib/makina/.journal.makina-new") continue;
         struct stat facts {};
         if (::lstat(entry->path().c_str(), &facts) != 0) throw_system("looking at " + path);
         std::string& what = all[path];

@@ -19,10 +19,20 @@ struct Node {
     Promise promise;
 };
 
-/// Makes a node of a role that can join: its bundle, the card's trust, and of everything else the little that the
-/// daemon asks for; among that what stands for a person's work on nodes that wait for one. The network of the workshop
-/// is made, too: an interface with the node's address, alone on its cable.
-[[nodiscard]] Node make_node(const std::string& role);
+/// Which node to make.
+struct NodeWish {
+    std::string role;           ///< one that can join
+    std::uint64_t spare = 0;    ///< as in Bundle; a root that is a mere folder has no room for any
+    bool has_delivery = false;  ///< a newer bundle lies on the boot partition
+};
+
+/// A name for tests: "loadbalancerWithDelivery".
+[[nodiscard]] std::string title(const NodeWish& wish);
+
+/// Makes a node: its bundle, the card's trust, and of everything else the little that the daemon asks for; among that
+/// what stands for a person's work on nodes that wait for one. The network of the workshop is made, too: an interface
+/// with the node's address, alone on its cable.
+[[nodiscard]] Node make_node(const NodeWish& wish);
 
 /// The compiled daemon on a root folder, until it has joined. Programs of the node are stand-ins that say yes.
 [[nodiscard]] std::vector<std::string> daemon_on(const fs::path& root);

@@ -43,37 +43,66 @@ class Committer {
     std::thread thread_;
 };
 
-/// A card that is to be resumed.
-struct Kept {
-    fs::path card;
-    std::string cut;
-};
+/// Tries cuts one after the other, several at once: mounting is mostly waiting, and a first boot waits a second for
+/// answers to its ARP probes.
+class Cutter {
+  public:
+    Cutter(const Trial& trial, const Promise& promise)
+        : trial_(trial),
+          promise_(promise),
+          log_(trial.recorded / "log"),
+          cards_(trial.before, log_, trial.recorded / "front"),
+          cuts_(choose_cuts(log_, trial.random, trial.seed)),
+          step_(trial.resumes == 0 ? cuts_.size() : std::max<std::size_t>(1, cuts_.size() / trial.resumes)) {}
 
-void resume_all(const std::vector<Kept>& kept, const Resume& resume, Tally& tally) {
-    // More than there are processors: a run waits a second for answers to its ARP probes.
-    constexpr unsigned workers = 8;
-    std::mutex mutex;
-    std::atomic<std::size_t> next = 0;
-    std::vector<std::thread> threads;
-    for (unsigned worker = 0; worker < workers; ++worker) {
-        threads.emplace_back([&, worker] {
-            for (std::size_t i = next++; i < kept.size(); i = next++) {
-                std::vector<std::string> wrong;
-                try {
-                    wrong = resume(kept[i].card, worker);
-                } catch (const Error& error) {
-                    wrong.emplace_back(error.what());
-                }
-                fs::remove(kept[i].card);
-                const std::lock_guard lock(mutex);
-                ++tally.resumed;
-                if (!wrong.empty()) ++tally.stuck;
-                for (const std::string& line : wrong) tally.faults.push_back(kept[i].cut + ", resumed: " + line);
+    Tally run() {
+        side_by_side(cuts_.size(), 8, [this](std::size_t, unsigned worker) {
+            const fs::path card = trial_.recorded / ("cut-" + std::to_string(worker));
+            std::size_t number = 0;
+            try {
+                number = make_next(card);
+                attempt(number, card);
+            } catch (const Error& error) {
+                note(number, {error.what()}, tally_.violated);
             }
         });
+        return std::move(tally_);
     }
-    for (std::thread& thread : threads) thread.join();
-}
+
+  private:
+    /// Cards are made in the order of cuts, which is not the order in which workers ask.
+    std::size_t make_next(const fs::path& card) {
+        const std::lock_guard lock(mutex_);
+        cards_.make(cuts_.at(next_), card);
+        return next_++;
+    }
+    void attempt(std::size_t number, const fs::path& card) {
+        const bool resumes = trial_.resume && number % step_ == 0;
+        const fs::path copy = card.string() + "-copy";
+        // Looking at a card replays its journal, so that one is not what the power cut left.
+        if (resumes) copy_sparse(card, copy);
+        note(number, broken(promise_, look_at(card, promise_)), tally_.violated);
+        if (resumes) note(number, trial_.resume(copy), tally_.stuck);
+        const std::lock_guard lock(mutex_);
+        ++tally_.states;
+        if (resumes) ++tally_.resumed;
+    }
+    void note(std::size_t number, const std::vector<std::string>& wrong, std::uint64_t& counter) {
+        const std::lock_guard lock(mutex_);
+        if (!wrong.empty()) ++counter;
+        for (const std::string& line : wrong) tally_.faults.push_back(describe(log_, cuts_[number]) + ": " + line);
+    }
+
+    const Trial& trial_;
+    const Promise& promise_;
+    WriteLog log_;
+    CutCards cards_;
+    std::vector<Cut> cuts_;
+    std::size_t step_;
+    std::mutex mutex_;
+    std::size_t next_ = 0;
+    Tally tally_;
+};
 
 }  // namespace
 
@@ -94,29 +123,8 @@ fs::path record(const Work& work, const std::string& name) {
     return folder;
 }
 
-Tally cut_power(const fs::path& before, const fs::path& recorded, const Promise& promise, std::size_t random,
-                std::uint64_t seed, std::size_t resumes, const Resume& resume) {
-    const WriteLog log(recorded / "log");
-    CutCards cards(before, log, recorded / "front");
-    const std::vector<Cut> cuts = choose_cuts(log, random, seed);
-    const std::size_t step = resumes == 0 ? 0 : std::max<std::size_t>(1, cuts.size() / resumes);
-    const fs::path card = recorded / "cut";
-    Tally tally;
-    std::vector<Kept> kept;
-    for (const Cut& cut : cuts) {
-        cards.make(cut, card);
-        if (step != 0 && tally.states % step == 0) {
-            // A copy: looking at a card replays its journal.
-            kept.push_back({recorded / ("kept-" + std::to_string(kept.size())), describe(log, cut)});
-            copy_sparse(card, kept.back().card);
-        }
-        const std::vector<std::string> wrong = broken(promise, look_at(card, promise));
-        ++tally.states;
-        if (!wrong.empty()) ++tally.violated;
-        for (const std::string& line : wrong) tally.faults.push_back(describe(log, cut) + ": " + line);
-    }
-    resume_all(kept, resume, tally);
-    return tally;
+Tally cut_power(const Trial& trial, const Promise& promise) {
+    return Cutter(trial, promise).run();
 }
 
 }  // namespace makina::crash

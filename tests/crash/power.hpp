@@ -29,13 +29,15 @@ struct Tally {
     std::vector<std::string> faults;  ///< one line each
 };
 
-/// What to do with cards as power cuts left them: gives what is wrong afterwards. Called from many threads, each with
-/// its own number.
-using Resume = std::function<std::vector<std::string>(const fs::path& card, unsigned worker)>;
-
-/// Looks at up to `random` + 2 cards for each epoch of a recorded log. About `resumes` of them are given to `resume`.
-[[nodiscard]] Tally cut_power(const fs::path& before, const fs::path& recorded, const Promise& promise,
-                              std::size_t random, std::uint64_t seed, std::size_t resumes = 0,
-                              const Resume& resume = {});
+/// Power cuts to try on a recorded work.
+struct Trial {
+    fs::path before, recorded;
+    std::size_t random = 0;  ///< cards for each epoch of the log, besides the two that are not random
+    std::uint64_t seed = 0;
+    std::size_t resumes = 0;  ///< about so many cards are given to `resume`
+    /// Goes on with a card as a power cut left it; gives what is wrong afterwards. Called by several threads at once.
+    std::function<std::vector<std::string>(const fs::path& card)> resume = {};
+};
+[[nodiscard]] Tally cut_power(const Trial& trial, const Promise& promise);
 
 }  // namespace makina::crash

@@ -12,11 +12,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <fstream>
-#include <functional>
 #include <thread>
 #include <vector>
 
@@ -69,6 +69,18 @@ const fs::path& workshop() {
         return fs::path("/mnt");
     }();
     return folder;
+}
+
+void side_by_side(std::size_t count, unsigned threads,
+                  const std::function<void(std::size_t number, unsigned worker)>& work) {
+    std::atomic<std::size_t> next = 0;
+    std::vector<std::thread> workers;
+    for (unsigned worker = 0; worker < threads; ++worker) {
+        workers.emplace_back([&, worker] {
+            for (std::size_t number = next++; number < count; number = next++) work(number, worker);
+        });
+    }
+    for (std::thread& worker : workers) worker.join();
 }
 
 Loop::Loop(const fs::path& file) {

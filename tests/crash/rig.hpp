@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,11 @@ namespace fs = std::filesystem;
 /// A folder in memory, in a mount and a network namespace of this process alone: whatever is mounted, attached or
 /// configured here is gone when the process and its children are, however they end. Made at the first call.
 [[nodiscard]] const fs::path& workshop();
+
+/// Calls `work` for each number below `count`, on `threads` threads: more than there are processors, where work is
+/// mostly waiting. The worker's own number tells their folders apart. It must not throw.
+void side_by_side(std::size_t count, unsigned threads,
+                  const std::function<void(std::size_t number, unsigned worker)>& work);
 
 /// A file as a block device. Detached when this is gone.
 class Loop {

@@ -6,6 +6,7 @@
 #include "firstboot/journal.hpp"
 #include "firstboot/node/node.hpp"
 #include "tests/crash/cuts.hpp"
+#include "tests/crash/kills.hpp"
 #include "tests/crash/power.hpp"
 #include "tests/crash/rig.hpp"
 #include "tests/crash/suite.hpp"
@@ -49,7 +50,7 @@ class Rig : public testing::Test {
         }
         card = workshop() / "before";
         make_card(card, tree);
-        std::ifstream(card, std::ios::binary).read(promise.tables.emplace_back(512, '\0').data(), 512);
+        promise.tables.push_back(first_sector(card));
     }
     Tally tally_of(const std::string& fault, std::size_t random, bool commits) {
         const fs::path recorded =
@@ -63,7 +64,7 @@ class Rig : public testing::Test {
         EXPECT_EQ(broken(promise, after), std::vector<std::string>{});
         EXPECT_TRUE(after.joined);
         EXPECT_FALSE(after.bundle);
-        return cut_power(card, recorded, promise, random, 42);
+        return cut_power({card, recorded, random, 42}, promise);
     }
 
     Promise promise;
@@ -81,6 +82,28 @@ TEST_F(Rig, CatchesEveryCarelessProgram) {
         const Tally tally = tally_of(fault, 6, false);
         EXPECT_GT(tally.violated, 0U) << fault << " is not caught in " << tally.states << " states";
         count("seeded_bugs_caught", tally.violated > 0 ? 1 : 0);
+    }
+}
+
+TEST_F(Rig, CatchesACarelessProgramThatIsKilled) {
+    if (!have_program("strace")) GTEST_SKIP() << "needs strace: apt install strace";
+    const auto found_on = [this](const fs::path& root) {
+        Found found;
+        read_node(root, promise, found);
+        return found;
+    };
+    for (const char* const fault : {"none", "secrets-first"}) {
+        Victim victim;
+        victim.tree = workshop() / "tree";
+        victim.argv = [&](const fs::path& root) {
+            return std::vector<std::string>{MAKINA_CRASH_WRITER, fault, root, workshop() / "input"};
+        };
+        victim.wrong_midway = [&](const fs::path& root) { return broken(promise, found_on(root)); };
+        victim.wrong_at_end = [&](const fs::path& root) { return unfinished(promise, found_on(root)); };
+        const std::vector<Point> points = points_of(victim, {"unlink", "rename"});
+        const Trials trials = try_points(victim, points, "signal=SIGKILL", false, 4);
+        EXPECT_GE(trials.points, 10U);
+        EXPECT_EQ(trials.failed > 0, fault == std::string("secrets-first")) << testing::PrintToString(trials.faults);
     }
 }
 
