@@ -1,10 +1,9 @@
 #include "builder/plan.hpp"
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
 
 #include "builder/plan/parts.hpp"
+#include "builder/read_file.hpp"
 #include "firstboot/bundle/error.hpp"
 
 namespace makina {
@@ -29,15 +28,6 @@ void drop_loose_links(FileTree& tree) {
     }
 }
 
-std::string read_whole(const std::filesystem::path& file) {
-    std::ifstream stream(file, std::ios::binary);
-    std::string content{std::istreambuf_iterator<char>(stream), {}};
-    if (!stream.is_open() || stream.bad()) {
-        throw_system("reading manifest " + file.string());
-    }
-    return content;
-}
-
 }  // namespace
 
 void add_extra_files(const Profile& profile, ImagePlan& plan) {
@@ -59,7 +49,7 @@ void add_manifests(const Profile& profile, ImagePlan& plan) {
         ++number;
         const std::string order = (number < 10 ? "0" : "") + std::to_string(number);
         plan.files.put(File{.path = "/etc/kubernetes/makina/manifests/" + order + "-" + manifest.filename().string(),
-                            .content = read_whole(manifest),
+                            .content = read_file(manifest),
                             .origin = "the profile's manifests"});
     }
 }

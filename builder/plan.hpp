@@ -56,6 +56,9 @@ struct ImagePlan {
 [[nodiscard]] ImagePlan plan_image(const Profile& profile, const Node& node, const BaseFacts& base,
                                    const std::filesystem::path& overlays);
 
+/// The gateway's interface towards the cluster, as it is called on the node.
+[[nodiscard]] std::string inside_interface(const Gateway& gateway);
+
 /// What a node carries that no overlay has.
 struct Carried {
     std::string daemon;  ///< the program makina-firstboot for the node's architecture

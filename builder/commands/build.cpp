@@ -8,7 +8,9 @@
 #include <optional>
 #include <string_view>
 
+#include "builder/commands/recipient.hpp"
 #include "builder/commands/terminal.hpp"
+#include "builder/read_file.hpp"
 
 namespace makina {
 namespace {
@@ -53,13 +55,55 @@ std::filesystem::path output_of(const BuildOptions& options, const Node& node) {
     return path;
 }
 
-void build_node(const BuildOptions& options, const Profile& profile, const Node& node, Bases& bases,
+/// The cluster's keys, opened once a run when the first node needs them, and made if there are none.
+class Keyring {
+  public:
+    Keyring(const BuildOptions& options, const Profile& profile, Reporter& reporter)
+        : options_(options), profile_(profile), reporter_(reporter) {}
+
+    /// What the node carries besides its files. Takes the node's next epoch unless it is to have no bundle.
+    [[nodiscard]] Carried carried_by(const Node& node, const std::string& target) {
+        Carried carried;
+        carried.daemon = read_file(options_.daemon.empty() ? daemon_for(node.architecture) : options_.daemon);
+        if (!keys_) open();
+        if (options_.no_bundle) {
+            Trust trust = trust_of_keys(folder_);
+            trust.node = node.name;
+            trust.role = to_string(node.role);
+            carried.trust = encode(trust);
+            return carried;
+        }
+        Issued issued =
+            keys_->issue(recipient_of(profile_, node), true, seconds_now(), options_.valid_days * 86400, target);
+        carried.trust = std::move(issued.trust);
+        carried.bundle = std::move(issued.sealed);
+        return carried;
+    }
+
+  private:
+    void open() {
+        bool made = false;
+        folder_ = keys_folder_of(profile_.name, options_.keyring);
+        keys_ = open_or_make_keys(profile_.name, options_.keyring, seconds_now(), made);
+        if (!made) return;
+        reporter_.step("keys", "the cluster's keys were made in " + folder_.string() +
+                                   ": keep that folder, and back it up with makina-image keys backup FILE");
+    }
+
+    const BuildOptions& options_;
+    const Profile& profile_;
+    Reporter& reporter_;
+    std::filesystem::path folder_;
+    std::optional<Keys> keys_;
+};
+
+void build_node(const BuildOptions& options, const Profile& profile, const Node& node, Bases& bases, Keyring& keyring,
                 Reporter& reporter) {
     const auto started = std::chrono::steady_clock::now();
     const BaseImage& base = bases.for_node(node);
     BaseFacts facts = base.facts;
     facts.built = options.source_date_epoch.value_or(facts.built);
-    const ImagePlan plan = plan_image(profile, node, facts, project_folder() / "overlays");
+    ImagePlan plan = plan_image(profile, node, facts, project_folder() / "overlays");
     for (const std::string& warning : plan.warnings) reporter.warning(node.name, warning);
     if (options.dry_run) return reporter.plan(plan);
     ImageOptions image;
@@ -67,6 +111,7 @@ void build_node(const BuildOptions& options, const Profile& profile, const Node&
     image.compression = options.compression;
     image.checksum = !options.no_checksum;
     image.progress = [&](std::uint64_t done, std::uint64_t total) { reporter.progress(node.name, done, total); };
+    carry(plan, keyring.carried_by(node, image.output.filename().string()));
     const WrittenImage written = write_image(plan, base, image);
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
     reporter.image(node.name, written.path.string(), written.size, written.used, written.sha256, seconds.count());
@@ -98,14 +143,15 @@ int build(const BuildOptions& options) {
     Reporter reporter(options.json);
     BaseOptions base = options.base;
     base.cache = cache_or_default(base.cache);
+    Keyring keyring(options, profile, reporter);
     Bases bases(profile, base, [&](const std::string& text) { reporter.step("base", text); });
     if (!options.all) {
         const Node& node = node_named(profile, options.node);
-        during("building " + node.name, [&] { build_node(options, profile, node, bases, reporter); });
+        during("building " + node.name, [&] { build_node(options, profile, node, bases, keyring, reporter); });
         return 0;
     }
     for (const Node& node : profile.nodes) {
-        during("building " + node.name, [&] { build_node(options, profile, node, bases, reporter); });
+        during("building " + node.name, [&] { build_node(options, profile, node, bases, keyring, reporter); });
     }
     return 0;
 }
@@ -132,6 +178,14 @@ void add_build(CLI::App& app, int& exit_code) {
         ->type_name("KIND");
     command->add_flag("--no-checksum", options->no_checksum,
                       "do not compute the image's sha256, which takes longer than writing it");
+    command->add_flag("--no-bundle", options->no_bundle,
+                      "a card without secrets: it waits for makina.bundle on a stick or its boot partition");
+    command->add_option("--valid-days", options->valid_days, "days until the card's bundle expires (default: 365)")
+        ->check(CLI::Range(1, 3650).description(""))
+        ->type_name("DAYS");
+    command->add_option("--daemon", options->daemon, "the node's makina-firstboot (default: the one compiled here)")
+        ->type_name("FILE");
+    add_keyring_options(*command, options->keyring);
     command->add_flag("--dry-run", options->dry_run, "print what would be in the image, write none");
     command->add_flag("--refresh-base", options->base.refresh,
                       "ask the package archive again, even if a base is cached");

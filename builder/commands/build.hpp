@@ -6,6 +6,7 @@
 #include <string>
 
 #include "builder/commands/cluster.hpp"
+#include "builder/commands/keyring.hpp"
 #include "builder/image.hpp"
 
 namespace CLI {
@@ -21,6 +22,10 @@ struct BuildOptions {
     std::filesystem::path output = "out";  ///< a folder, or a file for one node if it ends in .img, .xz or .zst
     Compression compression = Compression::none;
     bool no_checksum = false;
+    bool no_bundle = false;  ///< a card without secrets, which gets its bundle later
+    std::int64_t valid_days = default_valid_days;
+    std::filesystem::path daemon;  ///< the node's makina-firstboot; empty: the one that was compiled beside us
+    KeyringOptions keyring;
     bool dry_run = false;
     bool json = false;
     std::optional<std::int64_t> source_date_epoch;  ///< time stamp of what is written; none: that of the base

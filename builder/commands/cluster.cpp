@@ -43,6 +43,14 @@ std::filesystem::path cache_or_default(const std::filesystem::path& cache) {
     throw Mistake("neither XDG_CACHE_HOME nor HOME is set: say --cache FOLDER");
 }
 
+std::filesystem::path daemon_for(Architecture architecture) {
+    const std::string preset = architecture == Architecture::arm64 ? "device" : "device-amd64";
+    auto daemon = project_folder() / "build" / preset / "bin/makina-firstboot";
+    if (std::filesystem::exists(daemon)) return daemon;
+    throw Error("the node's daemon is not compiled: in the project's folder run cmake --preset " + preset +
+                " && cmake --build --preset " + preset + ", or say --daemon FILE");
+}
+
 Profile load_profile(const std::filesystem::path& file) {
     ProfileReading reading = read_profile(file);
     if (reading.profile) return std::move(*reading.profile);

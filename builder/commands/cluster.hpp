@@ -25,6 +25,10 @@ class Mistake : public Error {
 /// $XDG_CACHE_HOME/makina or ~/.cache/makina, unless a folder is named. Absolute.
 [[nodiscard]] std::filesystem::path cache_or_default(const std::filesystem::path& cache);
 
+/// The node's daemon for an architecture, as it was compiled beside this program; throws Error with what to do if it
+/// was not.
+[[nodiscard]] std::filesystem::path daemon_for(Architecture architecture);
+
 /// Reads a profile; throws Mistake with every complaint, one a line, if there is one.
 [[nodiscard]] Profile load_profile(const std::filesystem::path& file);
 /// The node of that name; throws Mistake with what may have been meant.

@@ -1,12 +1,11 @@
 #include "builder/overlay/overlay.hpp"
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
 #include <set>
 #include <sstream>
 
 #include "builder/overlay/syntax.hpp"
+#include "builder/read_file.hpp"
 #include "firstboot/bundle/error.hpp"
 
 namespace makina {
@@ -15,15 +14,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* modes_file = ".modes";
-
-std::string read_whole(const fs::path& file) {
-    std::ifstream stream(file, std::ios::binary);
-    std::string content{std::istreambuf_iterator<char>(stream), {}};
-    if (!stream.is_open() || stream.bad()) {
-        throw_system("reading " + file.string());
-    }
-    return content;
-}
 
 std::vector<fs::path> entries_of(const fs::path& folder) {
     std::vector<fs::path> entries;
@@ -55,7 +45,7 @@ void add_entry(const fs::path& source, const std::string& path, const std::strin
     }
     const auto permissions = fs::status(source).permissions();
     file.mode = (permissions & fs::perms::owner_exec) != fs::perms::none ? 0755 : 0644;
-    file.content = read_whole(source);
+    file.content = read_file(source);
     bool left_out = false;
     if (ends_with(path, ".in")) {
         file.path = path.substr(0, path.size() - 3);
@@ -142,7 +132,7 @@ void read_overlay(const fs::path& folder, const std::string& name, const Value::
         known.insert(ends_with(path, ".in") ? path.substr(0, path.size() - 3) : path);
     }
     if (fs::exists(folder / modes_file)) {
-        apply_modes(read_whole(folder / modes_file), known, name + "/" + modes_file, tree);
+        apply_modes(read_file(folder / modes_file), known, name + "/" + modes_file, tree);
     }
 }
 

@@ -48,6 +48,10 @@ std::string pinned_name(const std::string& name, const std::string& mac, const s
     return !mac.empty() && is_kernel_name(name) ? own_name : name;
 }
 
+std::string inside_interface(const Gateway& gateway) {
+    return pinned_name(gateway.inside, gateway.inside_mac, "inside0");
+}
+
 Value::Group gateway_values(const Profile& profile, const Node& node) {
     const Gateway& gateway = profile.gateway;
     Value::List forwards;
@@ -63,7 +67,7 @@ Value::Group gateway_values(const Profile& profile, const Node& node) {
         }
     }
     return {{"uplink", pinned_name(gateway.uplink, gateway.uplink_mac, "uplink0")},
-            {"inside", pinned_name(gateway.inside, gateway.inside_mac, "inside0")},
+            {"inside", inside_interface(gateway)},
             {"uplink_mac", gateway.uplink_mac},
             {"inside_mac", gateway.inside_mac},
             {"dhcp", gateway.dhcp},

@@ -13,7 +13,7 @@ namespace {
 const Subject master = {"control-plane", "master-1", "makina.yaml"};
 
 std::string built_sha256(const fs::path& file, const std::map<std::string, std::string>& environment) {
-    const Result built = makina(build_arguments(master, file, {"--json"}), environment);
+    const Result built = makina(build_arguments(master, file, {"--json", "--no-bundle"}), environment);
     EXPECT_EQ(built.status, 0) << built.errors;
     return event(built.output, "image").value("sha256", "");
 }
@@ -25,7 +25,7 @@ TEST(SameInputs, GiveTheSameBytesInTwoFolders) {
     const std::string first = built_sha256(one / "a.img", {{"TZ", "Asia/Tokyo"}, {"TMPDIR", one.path().string()}});
     const std::string second = built_sha256(other / "b.img", {{"LC_ALL", "C"}, {"TMPDIR", other.path().string()}});
     EXPECT_EQ(first, second);
-    EXPECT_EQ(first, card(master).event["sha256"]);
+    EXPECT_EQ(first, bare_card(master).event["sha256"]);
     EXPECT_EQ(sha256_of_file(one / "a.img"), first);
     EXPECT_EQ(sha256_of_file(other / "b.img"), first);
 }
@@ -34,7 +34,7 @@ TEST(SameInputs, TakeTheirTimeFromSourceDateEpoch) {
     const Scratch scratch;
     const std::string epoch = "1700000000";
     const std::string dated = built_sha256(scratch / "dated.img", {{"SOURCE_DATE_EPOCH", epoch}});
-    EXPECT_NE(dated, card(master).event["sha256"]);
+    EXPECT_NE(dated, bare_card(master).event["sha256"]);
     EXPECT_EQ(built_sha256(scratch / "again.img", {{"SOURCE_DATE_EPOCH", epoch}}), dated);
 
     const PartitionTable table = read_partition_table(scratch / "dated.img");
@@ -42,7 +42,7 @@ TEST(SameInputs, TakeTheirTimeFromSourceDateEpoch) {
     for (const char* const path : {"/etc/hostname", "/usr/lib/clock-epoch", "/usr/lib/makina/manifest"}) {
         EXPECT_EQ(root.stat(path).value_or(Stat{}).mtime, 1700000000) << path;
     }
-    const Ext4 undated(card(master).path, table.find(2)->offset, false);
+    const Ext4 undated(bare_card(master).path, table.find(2)->offset, false);
     EXPECT_GT(undated.stat("/etc/hostname").value_or(Stat{}).mtime, 1700000000);
     // What the base holds is not ours to date.
     EXPECT_EQ(root.stat("/usr/bin/dpkg")->mtime, undated.stat("/usr/bin/dpkg")->mtime);
@@ -52,7 +52,7 @@ TEST(SameInputs, TakeTheTimeOfTheBaseIfNoneIsGiven) {
     const Scratch scratch;
     const Result plan = makina(build_arguments(master, scratch / "x.img", {"--dry-run", "--json"}));
     const std::string built = std::to_string(event(plan.output, "plan")["built"].get<std::int64_t>());
-    EXPECT_EQ(built_sha256(scratch / "x.img", {{"SOURCE_DATE_EPOCH", built}}), card(master).event["sha256"]);
+    EXPECT_EQ(built_sha256(scratch / "x.img", {{"SOURCE_DATE_EPOCH", built}}), bare_card(master).event["sha256"]);
 }
 
 /// The long form's cold bases: the packages are fetched once, everything else is made anew.
@@ -75,8 +75,9 @@ TEST_P(ColdBase, IsTheSameBytesInTwoCaches) {
     (void)card(master);
     std::vector<std::string> found;
     for (const char* const name : {"one", "two"}) {
-        const Result built = makina({"build", "--role", "master-1", "--json", "--cache", cold(name).string(),
-                                     "--output", (scratch / (std::string(name) + ".img")).string()});
+        const Result built =
+            makina({"build", "--role", "master-1", "--json", "--no-bundle", "--cache", cold(name).string(), "--output",
+                    (scratch / (std::string(name) + ".img")).string()});
         ASSERT_EQ(built.status, 0) << built.errors;
         found.push_back(event(built.output, "image")["sha256"]);
     }

@@ -66,10 +66,11 @@ TEST(Offline, WithAnEmptyCacheIsAFaultThatSaysWhatToDo) {
 }
 
 TEST(Offline, WithACachedBaseBuilds) {
-    const std::string known = card(master).event["sha256"];
+    const std::string known = bare_card(master).event["sha256"];
     const Scratch scratch;
     // The network is really gone, if it can be taken away.
-    std::vector<std::string> argv = build_arguments(master, scratch / "card.img", {"--offline", "--json"});
+    std::vector<std::string> argv =
+        build_arguments(master, scratch / "card.img", {"--offline", "--json", "--no-bundle"});
     argv.insert(argv.begin(), MAKINA_IMAGE);
     const std::vector<std::string> alone = {"unshare", "--map-root-user", "--net"};
     std::vector<std::string> test = alone;
@@ -141,10 +142,10 @@ TEST_P(FullDisk, IsAFaultAndLeavesNothing) {
 INSTANTIATE_TEST_SUITE_P(With, FullDisk, testing::Values("none", "zstd"), [](const auto& kind) { return kind.param; });
 
 TEST(Killed, AtAnyMomentLeavesNothingUnderTheFinalName) {
-    const std::string known = card(master).event["sha256"];
+    const std::string known = bare_card(master).event["sha256"];
     const Scratch scratch;
     const fs::path file = scratch / "card.img";
-    std::vector<std::string> build = build_arguments(master, file);
+    std::vector<std::string> build = build_arguments(master, file, {"--no-bundle"});
     build.insert(build.begin(), MAKINA_IMAGE);
     const auto started = std::chrono::steady_clock::now();
     ASSERT_EQ(run({build}).status, 0);
@@ -169,9 +170,9 @@ TEST(Killed, AtAnyMomentLeavesNothingUnderTheFinalName) {
 }
 
 TEST(Unprivileged, BuildGivesTheSameBytes) {
-    const std::string known = card(master).event["sha256"];
+    const std::string known = bare_card(master).event["sha256"];
     const Scratch scratch;
-    // Everything that the build reads is a copy which its user owns: the program, the project's folders, the cache.
+    // Everything that the build reads is a copy which its user owns: programs, the project's folders, keys, the cache.
     const fs::path home = scratch / "project";
     fs::create_directories(home);
     fs::create_directories(scratch / "tmp");
@@ -179,6 +180,11 @@ TEST(Unprivileged, BuildGivesTheSameBytes) {
         (void)run_checked({{"cp", "-a", (fs::path(MAKINA_SOURCE) / folder).string(), home.string()}});
     }
     fs::copy_file(MAKINA_IMAGE, home / "makina-image");
+    fs::create_directories(home / "build/device/bin");
+    fs::copy_file(fs::path(MAKINA_SOURCE) / "build/device/bin/makina-firstboot",
+                  home / "build/device/bin/makina-firstboot");
+    fs::create_directories(scratch / "config/makina");
+    (void)run_checked({{"cp", "-a", keys_of(master).string(), (scratch / "config/makina").string()}});
     (void)copy_cache(scratch / "cache");
     std::vector<std::string> argv;
     if (geteuid() == 0) {
@@ -186,12 +192,14 @@ TEST(Unprivileged, BuildGivesTheSameBytes) {
         argv = {"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs", "--bounding-set=-all"};
     }
     const fs::path file = scratch / "out" / "card.img";
-    argv.insert(argv.end(), {(home / "makina-image").string(), "build", "--role", "master-1", "--json", "--cache",
-                             (scratch / "cache").string(), "--output", file.string()});
-    const Result built = run(
-        {argv,
-         {{"MAKINA_HOME", home.string()}, {"HOME", scratch.path().string()}, {"TMPDIR", (scratch / "tmp").string()}},
-         scratch.path()});
+    argv.insert(argv.end(), {(home / "makina-image").string(), "build", "--role", "master-1", "--json", "--no-bundle",
+                             "--cache", (scratch / "cache").string(), "--output", file.string()});
+    const Result built = run({argv,
+                              {{"MAKINA_HOME", home.string()},
+                               {"HOME", scratch.path().string()},
+                               {"XDG_CONFIG_HOME", (scratch / "config").string()},
+                               {"TMPDIR", (scratch / "tmp").string()}},
+                              scratch.path()});
     ASSERT_EQ(built.status, 0) << built.errors;
     EXPECT_EQ(event(built.output, "image").value("sha256", ""), known);
     struct stat status {};

@@ -22,7 +22,11 @@ std::string environment(const char* name) {
 /// Holds the cards of a run, and prints the figures when every test is done.
 class Shelf : public testing::Environment {
   public:
-    void SetUp() override { scratch_ = std::make_unique<Scratch>(); }
+    void SetUp() override {
+        scratch_ = std::make_unique<Scratch>();
+        // Keys are made here, not in the home of who runs the tests.
+        (void)setenv("XDG_CONFIG_HOME", (*scratch_ / "config").c_str(), 1);
+    }
     void TearDown() override {
         cards_.clear();
         scratch_.reset();
@@ -32,15 +36,18 @@ class Shelf : public testing::Environment {
         (void)std::fflush(stdout);
     }
 
-    const BuiltCard& card(const Subject& subject) {
-        const std::string key = subject.profile + " " + subject.node;
+    const BuiltCard& card(const Subject& subject, bool bare) {
+        const std::string key = subject.profile + "-" + subject.node + (bare ? "-bare" : "");
         if (const auto found = cards_.find(key); found != cards_.end()) return found->second;
-        const fs::path file = *scratch_ / (subject.profile + "-" + subject.node + ".img");
-        const Result built = makina(build_arguments(subject, file, {"--json"}));
+        const fs::path file = *scratch_ / (key + ".img");
+        std::vector<std::string> more = {"--json"};
+        if (bare) more.emplace_back("--no-bundle");
+        const Result built = makina(build_arguments(subject, file, more));
         if (built.status != 0) throw Error("building " + key + ": " + built.errors);
         figures_["roles_built"] += 1;
         return cards_[key] = {file, event(built.output, "image")};
     }
+    [[nodiscard]] fs::path config() const { return *scratch_ / "config"; }
     void count(const std::string& figure, std::uint64_t number) { figures_[figure] += number; }
 
   private:
@@ -121,7 +128,15 @@ Json event(const std::string& text, const std::string& kind) {
 }
 
 const BuiltCard& card(const Subject& subject) {
-    return shelf().card(subject);
+    return shelf().card(subject, false);
+}
+
+const BuiltCard& bare_card(const Subject& subject) {
+    return shelf().card(subject, true);
+}
+
+fs::path keys_of(const Subject& subject) {
+    return shelf().config() / "makina" / fs::path(subject.profile).stem();
 }
 
 void count(const std::string& figure, std::uint64_t number) {

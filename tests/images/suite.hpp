@@ -50,6 +50,10 @@ struct BuiltCard {
 };
 /// The subject's card, built at most once a run; later tests only read it. Throws Error if it cannot be built.
 [[nodiscard]] const BuiltCard& card(const Subject& subject);
+/// The same without a bundle (`--no-bundle`): equal inputs give equal bytes, which no sealed bundle does.
+[[nodiscard]] const BuiltCard& bare_card(const Subject& subject);
+/// The keys of the subject's cluster, which the suite made in a folder of its own.
+[[nodiscard]] fs::path keys_of(const Subject& subject);
 
 /// Adds to the suite's last line: figures: {"name": number}.
 void count(const std::string& figure, std::uint64_t number);

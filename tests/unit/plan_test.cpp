@@ -244,7 +244,7 @@ TEST(Plan, ControlPlanesCarryTheManifestsInTheirOrder) {
     EXPECT_EQ(content(plan, "/etc/kubernetes/makina/manifests/02-a.yaml"), "kind: A\n");
     EXPECT_EQ(plan_of(profile, "worker-1").files.find("/etc/kubernetes/makina/manifests/01-z.yaml"), nullptr);
     profile.manifests = {"/nowhere/flannel.yaml"};
-    EXPECT_EQ(problem(profile, "master-1"), "reading manifest /nowhere/flannel.yaml: no such file or directory");
+    EXPECT_EQ(problem(profile, "master-1"), "reading /nowhere/flannel.yaml: no such file or directory");
 }
 
 TEST(Plan, TellsThatNobodyCanLogIn) {
