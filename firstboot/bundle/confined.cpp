@@ -10,6 +10,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
+#include <new>
 #include <string_view>
 
 #include "firstboot/bundle/error.hpp"
@@ -19,7 +20,6 @@ namespace makina {
 namespace {
 
 constexpr std::size_t largest_answer = std::size_t{2} << 20;
-constexpr unsigned int seconds = 2;
 constexpr std::uint64_t memory = std::uint64_t{128} << 20;
 
 // The first byte of an answer.
@@ -50,17 +50,17 @@ std::uint64_t address_space() {
 }
 
 /// Leaves only descriptor 0 open, which is the pipe to our parent.
-void confine(int pipe) {
+void confine(int pipe, const Patience& patience) {
     // What our parent does with signals does not hold here: the alarm ends us however we spend our time.
     sigset_t none;
     sigemptyset(&none);
     if (std::signal(SIGALRM, SIG_DFL) == SIG_ERR || sigprocmask(SIG_SETMASK, &none, nullptr) != 0) {
         throw_system("the reader of bundles cannot be limited");
     }
-    alarm(seconds);
+    alarm(patience.waiting);
     // The sanitizer's shadow takes terabytes of address space.
     if (!shadow_memory) limit(RLIMIT_AS, address_space() + memory);
-    limit(RLIMIT_CPU, seconds);
+    limit(RLIMIT_CPU, patience.computing);
     limit(RLIMIT_CORE, 0);
     if (pipe != 0 && dup2(pipe, 0) != 0) throw_system("the reader of bundles has no pipe");
     if (close_range(1, ~0U, 0) != 0) throw_system("the reader of bundles cannot close its files");
@@ -76,17 +76,19 @@ void write_all(int file, std::string_view bytes) {
     }
 }
 
-[[noreturn]] void live_as_child(int pipe, const std::function<std::string()>& work) {
+[[noreturn]] void live_as_child(int pipe, const std::function<std::string()>& work, const Patience& patience) {
     std::string answer;
     int out = pipe;
     try {
-        confine(pipe);
+        confine(pipe, patience);
         out = 0;
         answer = good + work();
     } catch (const Untrusted& error) {
         answer = untrusted + std::string(error.what());
     } catch (const Error& error) {
         answer = fault + std::string(error.what());
+    } catch (const std::bad_alloc&) {
+        answer = fault + std::string("too little memory");
     } catch (const std::exception& error) {
         answer = untrusted + std::string(error.what());
     }
@@ -116,21 +118,29 @@ int wait_for(pid_t child) {
     return status;
 }
 
+[[noreturn]] void throw_signal(const std::string& what, int signal) {
+    // Too late, too much computing, or the kernel's hand when memory was short: nothing that the work did wrong.
+    if (signal == SIGALRM || signal == SIGXCPU || signal == SIGKILL) {
+        throw Error(what + " was given up: the machine is too slow or too full at the moment");
+    }
+    throw Untrusted(what + " ended with signal " + std::to_string(signal));
+}
+
 }  // namespace
 
-std::string confined(const std::string& what, const std::function<std::string()>& work) {
+std::string confined(const std::string& what, const std::function<std::string()>& work, const Patience& patience) {
     std::array<int, 2> ends{};
     if (pipe2(ends.data(), O_CLOEXEC) != 0) throw_system("the reader of bundles has no pipe");
     Descriptor in(ends[0]);
     Descriptor out(ends[1]);
     const pid_t child = fork();
     if (child < 0) throw_system("the reader of bundles cannot be started");
-    if (child == 0) live_as_child(out.get(), work);
+    if (child == 0) live_as_child(out.get(), work, patience);
     out.reset();
     const std::string answer = read_all(in.get());
     in.reset();  // a child that still writes ends now
     const int status = wait_for(child);
-    if (WIFSIGNALED(status)) throw Untrusted(what + " ended with signal " + std::to_string(WTERMSIG(status)));
+    if (WIFSIGNALED(status)) throw_signal(what, WTERMSIG(status));
     if (WEXITSTATUS(status) != 0 || answer.empty() || answer.size() > largest_answer) {
         throw Untrusted(what + " ended without an answer");
     }

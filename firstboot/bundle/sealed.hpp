@@ -44,7 +44,7 @@ struct Opened {
 /// Untrusted; nothing of the bundle is given out then.
 [[nodiscard]] Opened open_sealed(std::string_view sealed, const Trust& trust);
 
-/// As open_sealed, in a child process that can do nothing but compute (seccomp filter, no files, 128 MiB, 2 s): a fault
+/// As open_sealed, in a child process that can do nothing but compute (seccomp filter, no files, 128 MiB): a fault
 /// in a parser ends the child, and the bundle is Untrusted.
 [[nodiscard]] Opened open_sealed_confined(std::string_view sealed, const Trust& trust);
 

@@ -84,7 +84,7 @@ TEST(Row11, IsNeverWiderThanOpenssl) {
         }
         if (accepts && !ours) ++narrower;
     }
-    note_figure("pki_vectors_openssl_accepts", static_cast<double>(narrower));
+    note_figure("pki_vectors_only_openssl_accepts", static_cast<double>(narrower));
 }
 
 TEST(Seal, AcceptsWhatOpensslSigns) {
