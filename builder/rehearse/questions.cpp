@@ -4,6 +4,7 @@
 #include <set>
 #include <sstream>
 
+#include "builder/rehearse/firstboot_questions.hpp"
 #include "builder/rehearse/probe.hpp"
 
 namespace makina {
@@ -169,6 +170,9 @@ std::vector<Question> questions_for(const Card& card) {
     ask_containerd(card, role, questions);
     ask_kubeadm(card, questions);
     ask_services(card, role, questions);
+    // Last, when the daemon has had the most time.
+    const std::vector<Question> firstboot = firstboot_questions(card);
+    questions.insert(questions.end(), firstboot.begin(), firstboot.end());
     return questions;
 }
 

@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 
+#include "builder/card/card.hpp"
 #include "builder/process.hpp"
 #include "tests/boot/suite.hpp"
 #include "tests/unit/scratch.hpp"
@@ -20,6 +21,7 @@ struct Subject {
     const char* role;
     const char* node;
     const char* profile;
+    const char* state;                   ///< how far the daemon comes without anybody's help
     std::vector<std::string> questions;  ///< those that must have been asked; all asked must be answered well
 };
 
@@ -33,12 +35,15 @@ std::vector<Subject> subjects() {
                                               "sysctl fs.inotify.max_user_watches",
                                               "module overlay",
                                               "module br_netfilter"};
-    std::vector<Subject> all = {
-        {"control-plane", "master-1", "makina.yaml", kubelet},
-        {"worker", "worker-1", "makina.yaml", kubelet},
-        {"load-balancer", "lb-1", "makina.yaml", {"haproxy", "keepalived"}},
-        {"gateway", "gateway-1", "makina.yaml", {"nftables", "nftables-loaded", "sysctl net.ipv4.ip_forward"}},
-        {"etcd", "etcd-1", "external-etcd.yaml", {"etcd", "etcd-settings"}}};
+    std::vector<Subject> all = {{"control-plane", "master-1", "makina.yaml", "waiting", kubelet},
+                                {"worker", "worker-1", "makina.yaml", "waiting", kubelet},
+                                {"load-balancer", "lb-1", "makina.yaml", "joined", {"haproxy", "keepalived"}},
+                                {"gateway",
+                                 "gateway-1",
+                                 "makina.yaml",
+                                 "joined",
+                                 {"nftables", "nftables-loaded", "sysctl net.ipv4.ip_forward"}},
+                                {"etcd", "etcd-1", "external-etcd.yaml", "waiting", {"etcd", "etcd-settings"}}};
     if (!all_asked()) all.resize(1);
     return all;
 }
@@ -55,14 +60,21 @@ class Boot : public testing::TestWithParam<Subject> {
     Scratch scratch;
 };
 
-TEST_P(Boot, ReachesMultiUserAndAnswersEveryQuestionWell) {
+/// The root partition in whole mebibytes, as a card of this many bytes has it when it is grown.
+std::uint64_t grown_root(const std::filesystem::path& image, std::uint64_t card_size) {
+    return (card_size - Card(image).root_partition()->offset) >> 20;
+}
+
+TEST_P(Boot, OnALargerCardAnswersEveryQuestionWell) {
     const Subject& subject = GetParam();
     const std::filesystem::path file = image();
     ASSERT_TRUE(std::filesystem::exists(file)) << file;
     const auto written = std::filesystem::last_write_time(file);
 
-    const Result rehearsed = run({{MAKINA_IMAGE, "rehearse", "--json", "--timeout", "1200", "--question",
-                                   "kernel-arguments=cat /proc/cmdline", file.string()}});
+    const std::uint64_t card_size = std::filesystem::file_size(file) + (1ULL << 30);
+    const Result rehearsed =
+        run({{MAKINA_IMAGE, "rehearse", "--json", "--timeout", "1200", "--card-size", std::to_string(card_size),
+              "--question", "kernel-arguments=cat /proc/cmdline", file.string()}});
     const Json verdict = Json::parse(rehearsed.output, nullptr, false);
     ASSERT_FALSE(verdict.is_discarded()) << rehearsed.output << rehearsed.errors;
 
@@ -77,10 +89,19 @@ TEST_P(Boot, ReachesMultiUserAndAnswersEveryQuestionWell) {
     for (const Json& answer : verdict["answers"]) {
         EXPECT_TRUE(answer["good"].get<bool>()) << answer.dump(2);
         const auto name = answer["name"].get<std::string>();
+        const auto output = answer["output"].get<std::string>();
         asked.insert(name);
+        if (name == "firstboot-status") {
+            EXPECT_EQ(Json::parse(output, nullptr, false).value("state", ""), subject.state) << output;
+        }
+        if (name == "root-grown") {
+            const std::string partition = "partition " + std::to_string(grown_root(file, card_size)) + " MiB";
+            EXPECT_NE(output.find(partition), std::string::npos) << output << "expected: " << partition;
+        }
         address = address || name.rfind("address ", 0) == 0;
     }
-    for (const char* const name : {"no-swap", "no-failed-unit", "packages-complete", "hostname", "clock", "sshd"}) {
+    for (const char* const name : {"no-swap", "no-failed-unit", "packages-complete", "hostname", "clock", "sshd",
+                                   "firstboot", "firstboot-status", "bundle", "status-page", "root-grown"}) {
         EXPECT_TRUE(asked.contains(name)) << name;
     }
     for (const std::string& name : subject.questions) EXPECT_TRUE(asked.contains(name)) << name;

@@ -283,6 +283,71 @@ TEST_F(RehearseTest, AsksEachServiceOfARoleAboutItsOwnFile) {
     EXPECT_EQ(command_of("memory-cgroup"), "not asked");
 }
 
+/// What the question makes of a daemon that says this; sleeping takes no time.
+class DaemonQuestionTest : public RehearseTest {
+  protected:
+    void SetUp() override {
+        RehearseTest::SetUp();
+        put_manifest("worker");
+        put_root("/usr/sbin/makina-firstboot", "the daemon");
+    }
+    [[nodiscard]] Result asked(const std::string& question, const std::string& status) const {
+        const auto programs = scratch.write("programs/makina-firstboot", "#!/bin/sh\necho '" + status + "'\n");
+        (void)scratch.write("programs/sleep", "#!/bin/sh\n");
+        for (const char* const name : {"makina-firstboot", "sleep"}) {
+            std::filesystem::permissions(programs.parent_path() / name, std::filesystem::perms::owner_all);
+        }
+        const std::string path = programs.parent_path().string() + ":" + path_before;
+        return run({{"sh", "-c", command_of(question)}, {{"PATH", path}}});
+    }
+    static std::string status(const std::string& state, const std::string& stage, bool network_done) {
+        return R"({"node":"worker-1","role":"worker","state":")" + state + R"(","stage":")" + stage +
+               R"(","steps":[{"name":"verify","done":true},{"name":"network","done":)" +
+               (network_done ? "true" : "false") + R"(},{"name":"join","done":false}]})";
+    }
+};
+
+TEST_F(DaemonQuestionTest, IsAnsweredWellByANodeThatWaitsToJoin) {
+    const Result waiting = asked("firstboot-status", status("waiting", "join", true));
+    EXPECT_EQ(waiting.status, 0) << waiting.output << waiting.errors;
+    EXPECT_THAT(waiting.output, HasSubstr("\"role\":\"worker\""));
+    const std::string all_done = R"({"node":"worker-1","role":"worker","state":"joined","stage":"","steps":[]})";
+    EXPECT_EQ(asked("firstboot-status", all_done).status, 0);
+}
+
+TEST_F(DaemonQuestionTest, IsAnsweredBadlyByANodeThatIsNotAsFarOrIsAnother) {
+    const Result early = asked("firstboot-status", status("waiting", "network", false));
+    EXPECT_EQ(early.status, 1);
+    EXPECT_THAT(early.output, HasSubstr("it is not as far as join\n"));
+    const Result gap = asked("firstboot-status", status("waiting", "join", false));
+    EXPECT_EQ(gap.status, 1);
+    EXPECT_THAT(gap.output, HasSubstr("something before join is not done\n"));
+    put_manifest("etcd");
+    const Result other = asked("firstboot-status", status("waiting", "join", true));
+    EXPECT_EQ(other.status, 1);
+    EXPECT_THAT(other.output, HasSubstr("it is not worker-1, etcd\n"));
+}
+
+TEST_F(DaemonQuestionTest, ExpectsNoPackagesOfAnImageThatLeavesThemToTheNode) {
+    put_root("/etc/makina/packages", "# what the image lacks\nkubelet=1.34.1-1.1\n");
+    EXPECT_EQ(asked("firstboot-status", status("waiting", "join", true)).status, 1);
+    const std::string waits =
+        R"({"node":"worker-1","role":"worker","state":"waiting","stage":"packages","steps":[{"name":"time","done":true},)"
+        R"({"name":"packages","done":false},{"name":"join","done":false}]})";
+    EXPECT_EQ(asked("firstboot-status", waits).status, 0);
+    put_root("/etc/makina/packages", "# nothing\n\n");
+    EXPECT_THAT(command_of("firstboot-status"), HasSubstr("last='join'"));
+}
+
+TEST_F(DaemonQuestionTest, AreNotForAnImageWithoutADaemon) {
+    EXPECT_THAT(question_names(), Contains("status-page"));
+    EXPECT_THAT(question_names(), Contains("root-grown"));
+    Ext4 root(image, 8 * mib, true);
+    root.remove("/usr/sbin/makina-firstboot");
+    root.close();
+    for (const std::string& name : question_names()) EXPECT_FALSE(name.starts_with("firstboot")) << name;
+}
+
 TEST_F(RehearseTest, GivesTheGuestTheCardsThatItsNetworkFilesName) {
     EXPECT_THAT(network_cards(Card(image)), ElementsAre(""));
     put_root("/etc/systemd/network/10.link", "[Match]\nMACAddress=02:00:00:00:00:02\n[Link]\nName=eth1\n");
