@@ -7,6 +7,8 @@ namespace {
 
 constexpr std::int64_t an_hour = 3600;
 constexpr std::size_t largest = std::size_t{1} << 20;
+/// Of one stage: more tell nobody more.
+constexpr std::size_t most_faults = 20;
 const Access root_only = {0600, "root", "root"};
 
 }  // namespace
@@ -17,8 +19,22 @@ Diary::Diary(Host& host) : host_(host) {
     } catch (const Error& error) {
         say(std::string("the journal is begun anew: ") + error.what());
     }
-    if (!journal_.notes.empty() && journal_.notes.back().kind == Note::Kind::intent) {
-        say("the last run ended while it did " + journal_.notes.back().stage + ": everything is asked again");
+    for (const Note& note : journal_.notes) take_up(note);
+    if (!intended_.empty()) say("the last run ended at " + intended_ + ": everything is asked again");
+}
+
+void Diary::take_up(const Note& note) {
+    switch (note.kind) {
+        case Note::Kind::intent:
+            intended_ = note.stage;
+            break;
+        case Note::Kind::done:
+            intended_.clear();
+            faults_.clear();
+            break;
+        case Note::Kind::fault:
+            faults_.insert(note.text);
+            break;
     }
 }
 
@@ -46,25 +62,24 @@ void Diary::say(const std::string& line) {
 
 void Diary::intend(const std::string& stage) {
     if (intended_ == stage) return;
-    intended_ = stage;
     note(Note::Kind::intent, stage, {});
 }
 
 void Diary::done(const std::string& stage) {
     if (intended_ != stage) return;
-    intended_.clear();
-    fault_.clear();
     note(Note::Kind::done, stage, {});
 }
 
 void Diary::fault(const std::string& stage, const std::string& text) {
-    if (fault_ == text) return;
-    fault_ = text;
+    Journal as_noted;
+    as_noted.add({Note::Kind::fault, 0, stage, text});
+    if (faults_.size() == most_faults || faults_.contains(as_noted.notes.front().text)) return;
     note(Note::Kind::fault, stage, text);
 }
 
 void Diary::note(Note::Kind kind, const std::string& stage, const std::string& text) {
     journal_.add({kind, host_.moment().now, stage, text});
+    take_up(journal_.notes.back());
     try {
         host_.write(std::string(Journal::path), encode(journal_), root_only);
     } catch (const Error& error) {

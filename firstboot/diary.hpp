@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 
 #include "firstboot/host.hpp"
@@ -25,13 +26,15 @@ class Diary {
 
   private:
     void read();
+    /// What has begun, and what went wrong, as far as this note.
+    void take_up(const Note& note);
     void note(Note::Kind kind, const std::string& stage, const std::string& text);
 
     Host& host_;
     Journal journal_;
     std::map<std::string, std::int64_t> said_;  ///< a line -> when, in seconds since power-on
     std::string intended_;                      ///< a stage that has begun
-    std::string fault_;                         ///< what was noted last
+    std::set<std::string> faults_;              ///< noted since the last stage was done
 };
 
 }  // namespace makina

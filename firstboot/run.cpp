@@ -39,6 +39,7 @@ class Daemon {
     Outcome attempt(const Stage& stage, const Bundle& bundle);
     Way pause(const std::string& stage, unsigned seconds);
     Way stay(const Bundle& bundle);
+    void keep_time();
     [[nodiscard]] bool begin_again();
     void adopt(const Identity& identity);
     void finish(const std::string& stage, const Outcome& outcome);
@@ -52,6 +53,7 @@ class Daemon {
     Status status_;
     std::map<std::string, std::string> notices_;  ///< by stage
     std::optional<Light> light_;
+    Bundle bundle_;  ///< the one in use, without payloads
     Moment verified_at_;
     unsigned rounds_ = 0;
 };
@@ -100,6 +102,7 @@ Way Daemon::verified(Identity& identity) {
 
 void Daemon::adopt(const Identity& identity) {
     const Bundle& bundle = identity.bundle;
+    bundle_ = without_payloads(bundle);
     status_.cluster = bundle.cluster;
     status_.cluster_id = bundle.cluster_id;
     status_.node = bundle.node;
@@ -154,7 +157,9 @@ Way Daemon::pause(const std::string& stage, unsigned seconds) {
     if (!host_.wait(seconds)) return Way::stopped;
     publish();
     // Verifying looks for itself.
-    return stage != verifying && begin_again() ? Way::again : Way::on;
+    if (stage == verifying) return Way::on;
+    keep_time();
+    return begin_again() ? Way::again : Way::on;
 }
 
 /// Joined: stays to tell how the node is, and for what is handed over later.
@@ -162,15 +167,18 @@ Way Daemon::stay(const Bundle& bundle) {
     enter("joined", "", Light::joined);
     diary_.say(bundle.node + " has joined " + bundle.cluster);
     if (options_.until_joined) return Way::on;
-    for (;;) {
-        const Way way = pause("", longest_pause);
-        if (way != Way::on) return way;
-        try {
-            if (!ask_time(host_, bundle).done) (void)do_time(host_, bundle);
-        } catch (const Error& error) {
-            status_.last_error = error.what();
-            diary_.say(std::string("time: ") + error.what());
-        }
+    Way way = Way::on;
+    while (way == Way::on) way = pause("", longest_pause);
+    return way;
+}
+
+/// Hours may pass at a stage, and the card should know them after a power cut.
+void Daemon::keep_time() {
+    try {
+        if (!ask_time(host_, bundle_).done) (void)do_time(host_, bundle_);
+    } catch (const Error& error) {
+        status_.last_error = std::string("time: ") + error.what();
+        diary_.say(status_.last_error);
     }
 }
 

@@ -125,8 +125,8 @@ std::string to_text(const Verdict& verdict) {
                     indented(answer.output);
         }
     }
-    const auto asked = static_cast<std::size_t>(std::count_if(
-        verdict.answers.begin(), verdict.answers.end(), [](const Reply& answer) { return answer.status != -1; }));
+    const auto asked = static_cast<std::size_t>(std::count_if(verdict.answers.begin(), verdict.answers.end(),
+                                                              [](const Reply& answer) { return answer.status != -1; }));
     text +=
         std::to_string(good) + " of " + std::to_string(verdict.answers.size()) + " questions answered well" +
         (asked < verdict.answers.size() ? ", " + std::to_string(verdict.answers.size() - asked) + " not asked" : "") +
@@ -147,6 +147,7 @@ int rehearse(const RehearseOptions& options, std::ostream& out, std::ostream& pr
     RehearseRequest request;
     request.image = options.image;
     request.questions = parse_questions(options.questions);
+    request.card_size = options.card_size;
     request.timeout = options.timeout;
     request.memory_mib = options.memory_mib;
     request.clock = steady_seconds;
@@ -179,6 +180,10 @@ void add_rehearse(CLI::App& app, int& exit_code) {
     command->add_option("--memory", options->memory_mib, "MiB of memory of the emulated machine")
         ->check(CLI::Range(256, 65536))
         ->capture_default_str();
+    command
+        ->add_option("--card-size", options->card_size,
+                     "as if the image were on a card of this size, such as 16GB (default: the image's own)")
+        ->transform(CLI::AsSizeValue(true));
     command->add_option("--console", options->console, "keep the serial console's output in this file")
         ->type_name("FILE");
     command->add_flag("--json", options->json, "the verdict as JSON, for programs");

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <iosfwd>
 #include <string>
@@ -17,6 +18,7 @@ struct RehearseOptions {
     std::filesystem::path image;
     std::vector<std::string> questions;  ///< NAME=COMMAND
     std::filesystem::path console;       ///< keeps the serial console's bytes; empty for none
+    std::uint64_t card_size = 0;         ///< bytes; 0: as many as the image has
     double timeout = 900;                ///< seconds
     unsigned memory_mib = 2048;
     bool json = false;

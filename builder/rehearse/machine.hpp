@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -11,9 +12,13 @@ namespace makina {
 /// An emulated machine to start once.
 struct Machine {
     std::filesystem::path image;  ///< its disk, never written: changes go to a file that has no name
-    std::string_view kernel;      ///< bytes
-    std::string_view initrd;      ///< bytes, may be empty
-    std::string arguments;        ///< the kernel command line
+    std::uint64_t disk_size = 0;  ///< bytes; what is behind the image's end reads as zeros; 0: the image's own size
+    /// If not empty: the image itself is written, and every write and flush is noted in this file, as the kernel's
+    /// dm-log-writes does it (Documentation/admin-guide/device-mapper/log-writes.rst).
+    std::filesystem::path write_log;
+    std::string_view kernel;  ///< bytes
+    std::string_view initrd;  ///< bytes, may be empty
+    std::string arguments;    ///< the kernel command line
     unsigned memory_mib = 2048;
     std::vector<std::string> network_cards;            ///< MAC addresses, empty for any
     std::function<void(std::string_view)> on_console;  ///< bytes of the serial console

@@ -186,6 +186,11 @@ bool Verdict::passed() const {
 
 Verdict rehearse(const RehearseRequest& request) {
     Verdict verdict;
+    const std::filesystem::path& disk = request.card.empty() ? request.image : request.card;
+    if (request.card_size > 0 && request.card_size < std::filesystem::file_size(disk)) {
+        throw Error(disk.string() + " has " + std::to_string(std::filesystem::file_size(disk)) +
+                    " bytes and does not fit on a card of " + std::to_string(request.card_size));
+    }
     const Card card(request.image);
     name_node(card, verdict);
     std::vector<Question> questions = questions_for(card);
@@ -204,7 +209,9 @@ Verdict rehearse(const RehearseRequest& request) {
     rehearsal.reach(BootStage::files);
 
     const std::string initrd = probe_archive(questions) + files.initrd;
-    Machine machine{request.image,
+    Machine machine{disk,
+                    request.card_size,
+                    request.write_log,
                     files.kernel,
                     files.initrd.empty() ? std::string_view() : std::string_view(initrd),
                     adapt_arguments(files.arguments, card.table()),

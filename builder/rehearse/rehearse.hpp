@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -53,6 +54,11 @@ struct Verdict {
 
 struct RehearseRequest {
     std::filesystem::path image;
+    /// The disk of the machine, if it is another than the image: a card that the image was written to and that a node
+    /// has used since. What it boots with and what is asked is still the image's.
+    std::filesystem::path card = {};
+    std::uint64_t card_size = 0;           ///< bytes of the machine's disk; 0: as many as the file has
+    std::filesystem::path write_log = {};  ///< as Machine::write_log: then the disk is written
     std::vector<Question> questions = {};  ///< besides the built-in ones
     double timeout = 900;                  ///< seconds for the whole boot
     unsigned memory_mib = 2048;
@@ -63,8 +69,9 @@ struct RehearseRequest {
 };
 
 /// Boots an image in QEMU with the image's own kernel, initrd and kernel arguments, on a copy-on-write disk: the image
-/// is never written. Needs no root and no network; the guest's cards lead nowhere. What the guest does wrong is in the
-/// verdict; an Error is thrown for what cannot be rehearsed at all: no image, another architecture, no QEMU.
+/// is never written, unless a log of writes is wanted. Needs no root and no network; the guest's cards lead nowhere.
+/// What the guest does wrong is in the verdict; an Error is thrown for what cannot be rehearsed at all: no image,
+/// another architecture, no QEMU.
 [[nodiscard]] Verdict rehearse(const RehearseRequest& request);
 
 }  // namespace makina

@@ -195,8 +195,8 @@ Envelope read_envelope(std::string_view sealed) {
     if (std::count(names.begin(), names.end(), signer) != 1) {
         throw Untrusted("the signer's certificate is not in the seal exactly once");
     }
-    const auto at = std::find(names.begin(), names.end(), signer) - names.begin();
-    std::swap(envelope.certificates.front(), envelope.certificates[static_cast<std::size_t>(at)]);
+    const auto at = envelope.certificates.begin() + (std::find(names.begin(), names.end(), signer) - names.begin());
+    std::rotate(envelope.certificates.begin(), at, at + 1);
     return envelope;
 }
 

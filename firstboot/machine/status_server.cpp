@@ -21,7 +21,7 @@ namespace makina {
 namespace {
 
 constexpr std::ptrdiff_t most_of_a_kind = 16;
-constexpr int backlog = 64;
+constexpr int backlog = 256;
 
 Descriptor local_listener(const Files& files) {
     const Descriptor folder = files.make_folder(status_folder, {0755, "root", "root"});
@@ -63,12 +63,15 @@ std::ptrdiff_t count_of(const std::vector<Connection>& all, Connection::Kind kin
     return std::count_if(all.begin(), all.end(), [&](const Connection& one) { return one.kind() == kind; });
 }
 
-void accept_one(const Descriptor& listener, Connection::Kind kind, const Documents& documents,
-                std::vector<Connection>& all) {
-    Descriptor socket(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!socket) return;
-    all.emplace_back(std::move(socket), kind, documents, steady_milliseconds());
-    all.back().go_on(documents);
+/// Takes who waits, as far as there is room.
+void accept_waiting(const Descriptor& listener, Connection::Kind kind, const Documents& documents,
+                    std::vector<Connection>& all) {
+    for (auto room = most_of_a_kind - count_of(all, kind); room > 0; --room) {
+        Descriptor socket(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+        if (!socket) return;
+        all.emplace_back(std::move(socket), kind, documents, steady_milliseconds());
+        all.back().go_on(documents);
+    }
 }
 
 }  // namespace
@@ -139,8 +142,8 @@ void StatusServer::serve() {
         }
         const std::int64_t now = steady_milliseconds();
         std::erase_if(all, [&](const Connection& one) { return one.over(now); });
-        if (waiting[1].revents != 0) accept_one(local_, Connection::Kind::local, *documents, all);
-        if (waiting[2].revents != 0) accept_one(page_, Connection::Kind::page, *documents, all);
+        if (waiting[1].revents != 0) accept_waiting(local_, Connection::Kind::local, *documents, all);
+        if (waiting[2].revents != 0) accept_waiting(page_, Connection::Kind::page, *documents, all);
     }
 }
 

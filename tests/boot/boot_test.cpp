@@ -1,18 +1,16 @@
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
 
 #include "builder/process.hpp"
+#include "tests/boot/suite.hpp"
 #include "tests/unit/scratch.hpp"
 
-namespace makina {
+namespace makina::boot {
 namespace {
 
 using Json = nlohmann::json;
@@ -24,11 +22,6 @@ struct Subject {
     const char* profile;
     std::vector<std::string> questions;  ///< those that must have been asked; all asked must be answered well
 };
-
-std::string environment(const char* name) {
-    const char* const value = std::getenv(name);
-    return value == nullptr ? "" : value;
-}
 
 std::vector<Subject> subjects() {
     const std::vector<std::string> kubelet = {"memory-cgroup",
@@ -46,44 +39,17 @@ std::vector<Subject> subjects() {
         {"load-balancer", "lb-1", "makina.yaml", {"haproxy", "keepalived"}},
         {"gateway", "gateway-1", "makina.yaml", {"nftables", "nftables-loaded", "sysctl net.ipv4.ip_forward"}},
         {"etcd", "etcd-1", "external-etcd.yaml", {"etcd", "etcd-settings"}}};
-    if (environment("MAKINA_ALL") != "1") all.resize(1);
+    if (!all_asked()) all.resize(1);
     return all;
-}
-
-/// The seconds of every boot of this run; printed as the suite's last line.
-class Figures : public testing::Environment {
-  public:
-    void TearDown() override {
-        if (!figures_.empty()) std::printf("figures: %s\n", figures_.dump().c_str());
-    }
-    void put(const std::string& name, double value) { figures_[name] = value; }
-
-  private:
-    Json figures_ = Json::object();
-};
-
-Figures* figures() {
-    static auto* const environment = new Figures;  // GoogleTest owns it once it is added
-    return environment;
 }
 
 class Boot : public testing::TestWithParam<Subject> {
   protected:
     void SetUp() override {
-        if (!have_program("qemu-system-aarch64")) {
-            GTEST_SKIP() << "qemu-system-aarch64 is not installed: apt install qemu-system-arm";
-        }
+        if (const std::string reason = why_not(); !reason.empty()) GTEST_SKIP() << reason;
     }
-    /// The node's image: one that was built before, or a new one.
     [[nodiscard]] std::filesystem::path image() const {
-        const std::string node = GetParam().node;
-        const std::string built = environment("MAKINA_BOOT_IMAGES");
-        if (!built.empty()) return std::filesystem::path(built) / (node + ".img");
-        const std::string profile = std::string(MAKINA_SOURCE) + "/profiles/" + GetParam().profile;
-        const Result build =
-            run({{MAKINA_IMAGE, "build", "--profile", profile, "--role", node, "--output", scratch.path().string()}});
-        EXPECT_EQ(build.status, 0) << build.output << build.errors;
-        return scratch.path() / (node + ".img");
+        return image_of(GetParam().node, GetParam().profile, scratch.path());
     }
 
     Scratch scratch;
@@ -122,11 +88,11 @@ TEST_P(Boot, ReachesMultiUserAndAnswersEveryQuestionWell) {
     EXPECT_TRUE(verdict["passed"].get<bool>());
     EXPECT_EQ(std::filesystem::last_write_time(file), written) << "the image was written";
 
-    std::string figure = std::string("boot_seconds_") + subject.role;
-    std::replace(figure.begin(), figure.end(), '-', '_');
+    std::string name = std::string("boot_seconds_") + subject.role;
+    std::replace(name.begin(), name.end(), '-', '_');
     if (!verdict["stages"].empty()) {
-        figures()->put(figure, verdict["stages"].back()["seconds"].get<double>());
-        figures()->put("boot_seconds", verdict["stages"].back()["seconds"].get<double>());
+        figure(name, verdict["stages"].back()["seconds"].get<double>());
+        figure("boot_seconds", verdict["stages"].back()["seconds"].get<double>());
     }
 }
 
@@ -155,7 +121,5 @@ INSTANTIATE_TEST_SUITE_P(Roles, Boot, testing::ValuesIn(subjects()), [](const au
     return name;
 });
 
-[[maybe_unused]] const testing::Environment* const registered = testing::AddGlobalTestEnvironment(figures());
-
 }  // namespace
-}  // namespace makina
+}  // namespace makina::boot

@@ -77,11 +77,13 @@ inline Wish authority_wish(const std::string& subject, const std::string& kind =
 }
 
 inline Wish signer_wish(const std::string& subject = "signer", const std::string& kind = "P-256") {
+    std::string purpose = "critical,";
+    purpose.append(bundle_signing_oid);
     return {subject,
             make_key(kind),
             {{"basicConstraints", "critical,CA:FALSE"},
              {"keyUsage", "critical,digitalSignature"},
-             {"extendedKeyUsage", std::string("critical,") + bundle_signing_oid},
+             {"extendedKeyUsage", purpose},
              {"subjectKeyIdentifier", "hash"},
              {"authorityKeyIdentifier", "keyid"}}};
 }

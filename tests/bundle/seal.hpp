@@ -102,6 +102,7 @@ struct Seal {
     const char* outer = id_signed_data;
     const char* type = id_data;
     bool detached = false;
+    std::string octets = {};                ///< the element that holds the content, instead of an OCTET STRING
     std::string lists = {};                 ///< CRLs, inside their [1]
     bool sorted = true;                     ///< the certificates
     std::vector<std::string> digests = {};  ///< AlgorithmIdentifiers instead of the signers'
@@ -191,7 +192,8 @@ inline std::string message(const Seal& seal) {
         infos.push_back(info_of(signer, seal.content));
     }
     std::string data = tlv(0x02, seal.version) + set_of(digests);
-    data += sequence(object(seal.type) + (seal.detached ? "" : tlv(0xa0, tlv(0x04, seal.content))));
+    data += sequence(object(seal.type) +
+                     (seal.detached ? "" : tlv(0xa0, seal.octets.empty() ? tlv(0x04, seal.content) : seal.octets)));
     if (seal.sorted && !seal.certificates.empty()) data += set_of(seal.certificates, 0xa0);
     if (!seal.sorted) {
         std::vector<std::string> falling = seal.certificates;

@@ -12,6 +12,7 @@
 #include "builder/commands/rehearse.hpp"
 #include "builder/process.hpp"
 #include "builder/rehearse/boot_files.hpp"
+#include "builder/rehearse/overlay_disk.hpp"
 #include "builder/rehearse/probe.hpp"
 #include "builder/rehearse/questions.hpp"
 #include "firstboot/bundle/digest.hpp"
@@ -297,7 +298,7 @@ constexpr const char* good_boot =
 TEST_F(RehearseTest, PassesAGuestThatAnswersEverythingWell) {
     put_manifest("etcd");
     // The arguments name no file of the image's as writable, and the first answers are for the built-in questions.
-    fake_qemu(std::string("case \"$*\" in *snapshot=on*) ;; *) exit 1;; esac\n") + good_boot +
+    fake_qemu(std::string("case \"$*\" in *backing.read-only=on,*worker-1.img*) ;; *) exit 1;; esac\n") + good_boot +
               "i=0; while [ $i -lt 20 ]; do echo \"makina-rehearse: answer $i 0 b2sK\" >&2; i=$((i+1)); done\n"
               "echo 'makina-rehearse: end' >&2; exec sleep 100\n");
     RehearseRequest asked = request();
@@ -354,6 +355,43 @@ TEST_F(RehearseTest, DoesNotPassAMachineThatGoesOffByItself) {
     const Verdict verdict = rehearse(request());
     EXPECT_EQ(verdict.stopped, "the machine went off before it had answered");
     EXPECT_FALSE(verdict.passed());
+}
+
+TEST_F(RehearseTest, RefusesACardThatIsTooSmall) {
+    RehearseRequest asked = request();
+    asked.card_size = 1000;
+    try {
+        (void)rehearse(asked);
+        FAIL() << "accepted";
+    } catch (const Error& error) {
+        EXPECT_EQ(error.what(), image.string() + " has " + std::to_string(std::filesystem::file_size(image)) +
+                                    " bytes and does not fit on a card of 1000");
+    }
+}
+
+TEST_F(RehearseTest, WritesTheCardIfALogIsWanted) {
+    // The emulator is told of both files, and the card is as large as it was asked to be.
+    const std::filesystem::path card = scratch / "card.img";
+    std::filesystem::copy_file(image, card);
+    fake_qemu(std::string("case \"$*\" in *blklogwrites*card.img*log.filename=*discard=off*) ;; *) exit 1;; esac\n") +
+              good_boot);
+    RehearseRequest asked = request();
+    asked.card = card;
+    asked.card_size = std::filesystem::file_size(image) + (1 << 20);
+    asked.write_log = scratch / "log";
+    EXPECT_EQ(rehearse(asked).reached.back().stage, BootStage::multi_user);
+    EXPECT_EQ(std::filesystem::file_size(card), asked.card_size);
+    EXPECT_TRUE(std::filesystem::exists(asked.write_log));
+}
+
+TEST(OverlayDisk, SaysItsSizeAndWhichOfItsClustersAreUsed) {
+    const std::string disk = overlay_disk(0x1'2345'6000);
+    ASSERT_EQ(disk.size(), 4U << 16);
+    EXPECT_EQ(disk.substr(0, 8), std::string("QFI\xfb\0\0\0\2", 8));
+    EXPECT_EQ(disk.substr(24, 8), std::string("\0\0\0\1\x23\x45\x60\0", 8));
+    EXPECT_EQ(disk.substr(36, 4), std::string("\0\0\0\x0a", 4));  // tables of 512 MiB each
+    EXPECT_EQ(disk.substr(2 << 16, 10), std::string("\0\1\0\1\0\1\0\1\0\0", 10));
+    EXPECT_THROW((void)overlay_disk((std::uint64_t{4} << 40) + 1), Error);
 }
 
 TEST_F(RehearseTest, TellsAMissingBootFileAsTheVerdict) {

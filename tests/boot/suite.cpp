@@ -1,0 +1,64 @@
+#include "tests/boot/suite.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "builder/process.hpp"
+
+namespace makina::boot {
+namespace {
+
+/// Printed when all tests have run.
+class Figures : public testing::Environment {
+  public:
+    void TearDown() override {
+        if (!json.empty()) std::printf("figures: %s\n", json.dump().c_str());
+    }
+    nlohmann::json json = nlohmann::json::object();
+};
+
+Figures* figures() {
+    static auto* const figures = new Figures;  // GoogleTest owns it once it is added
+    return figures;
+}
+
+[[maybe_unused]] const testing::Environment* const registered = testing::AddGlobalTestEnvironment(figures());
+
+}  // namespace
+
+bool all_asked() {
+    return environment("MAKINA_ALL") == "1";
+}
+
+std::string environment(const char* name) {
+    const char* const value = std::getenv(name);
+    return value == nullptr ? "" : value;
+}
+
+std::string why_not() {
+    if (have_program("qemu-system-aarch64")) return {};
+    return "qemu-system-aarch64 is not installed: apt install qemu-system-arm";
+}
+
+std::filesystem::path image_of(const std::string& node, const std::string& profile,
+                               const std::filesystem::path& folder) {
+    const std::string built = environment("MAKINA_BOOT_IMAGES");
+    if (!built.empty()) return std::filesystem::path(built) / (node + ".img");
+    const std::filesystem::path file = std::filesystem::path(MAKINA_SOURCE) / "profiles" / profile;
+    Command build;
+    build.argv = {MAKINA_IMAGE, "build", "--profile", file.string(), "--role", node, "--output", folder.string()};
+    run_checked(build);
+    return folder / (node + ".img");
+}
+
+void figure(const std::string& name, const nlohmann::json& value) {
+    figures()->json[name] = value;
+}
+
+void count(const std::string& name, int more) {
+    figures()->json[name] = figures()->json.value(name, 0) + more;
+}
+
+}  // namespace makina::boot

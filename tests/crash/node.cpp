@@ -1,0 +1,219 @@
+#include "tests/crash/node.hpp"
+
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <set>
+
+#include "firstboot/bundle/error.hpp"
+#include "firstboot/bundle/payload.hpp"
+#include "firstboot/journal.hpp"
+#include "firstboot/machine/machine.hpp"
+#include "firstboot/node/node.hpp"
+#include "tests/bundle/bundles.hpp"
+#include "tests/crash/kills.hpp"
+#include "tests/crash/rig.hpp"
+
+namespace makina::crash {
+namespace {
+
+constexpr const char* address = "192.168.77.20/24";
+constexpr const char* interface = "crash0";
+constexpr std::int64_t far_away = 4'102'444'800;  // 2100
+
+void put(const fs::path& file, const std::string& content, mode_t mode = 0644) {
+    fs::create_directories(file.parent_path());
+    std::ofstream(file, std::ios::binary) << content;
+    if (::chmod(file.c_str(), mode) != 0) throw_system("chmod " + file.string());
+}
+
+/// Bytes that look like nothing else, and are the same in every run.
+std::string filler(std::size_t size, unsigned seed) {
+    std::string bytes(size, '\0');
+    for (char& byte : bytes) byte = static_cast<char>('a' + ((seed = seed * 1103515245U + 12345U) >> 16) % 26);
+    return bytes;
+}
+
+std::string architecture() {
+    std::string name = run_checked({{"uname", "-m"}});
+    name.resize(name.find('\n'));
+    return name == "x86_64" ? "amd64" : name == "aarch64" ? "arm64" : name;
+}
+
+Bundle bundle_for(const std::string& role, const Trust& trust) {
+    Bundle bundle = forge::worker_bundle();
+    bundle.node = "node-1";
+    bundle.role = role;
+    bundle.architecture = architecture();
+    bundle.board = "generic";
+    bundle.serial.clear();
+    bundle.mac.clear();
+    bundle.address = address;
+    bundle.interface = interface;
+    bundle.expires = far_away;
+    bundle.spare = 64 << 20;
+    bundle.payloads.clear();
+    unsigned seed = 1;
+    for (const PayloadKind& kind : payload_kinds()) {
+        if (kind.role != role) continue;
+        // Of all sizes: inside a block, one block, several.
+        const std::size_t size = 200 + 4000 * (seed % 5);
+        const bool is_trust = kind.name == "trust";
+        bundle.payloads.push_back({std::string(kind.name), is_trust ? encode(trust) : filler(size, seed)});
+        ++seed;
+    }
+    return bundle;
+}
+
+/// As full as it gets, so that every note moves every line.
+Journal full_journal() {
+    Journal journal;
+    for (unsigned i = 0; i < Journal::most_notes; ++i) {
+        journal.add({Note::Kind::intent, 1'800'000'000 + i, "network", filler(20 + i % 37, i)});
+    }
+    return journal;
+}
+
+void make_tree(const fs::path& root, const std::string& role) {
+    const auto on = [&](std::string_view path) { return fs::path(root.string() + std::string(path)); };
+    put(on("/etc/passwd"), "root:x:0:0:root:/root:/bin/bash\netcd:x:101:101::/var/lib/etcd:/usr/sbin/nologin\n");
+    put(on("/etc/group"), "root:x:0:\netcd:x:101:\n");
+    put(on("/etc/hosts"), "127.0.0.1 localhost\n");
+    put(on("/etc/hostname"), "raspberrypi\n");
+    put(on("/etc/machine-id"), "");
+    put(on("/proc/sys/kernel/hostname"), "raspberrypi\n");
+    put(on("/proc/swaps"), "Filename\tType\tSize\tUsed\tPriority\n");
+    put(on("/sys/fs/cgroup/cgroup.controllers"), "cpuset cpu io memory hugetlb pids\n");
+    put(on(kept::clock_epoch), "");
+    put(on("/run/systemd/timesync/synchronized"), "");
+    fs::create_directories(on("/etc/ssh"));
+    if (role == "worker" || role == "control-plane") {
+        put(on("/var/lib/kubelet/config.yaml"), "kind: KubeletConfiguration\n");
+        put(on("/etc/kubernetes/manifests/kube-apiserver.yaml"), "kind: Pod\n");
+    }
+    if (role == "worker") put(on("/etc/kubernetes/kubelet.conf"), "kind: Config\n", 0600);
+}
+
+/// One program that is all of the node's programs, by its name.
+fs::path make_programs() {
+    const fs::path folder = workshop() / "programs";
+    put(folder / "systemctl", "#!/bin/sh\nexit 0\n", 0755);
+    put(folder / "ssh-keygen",
+        "#!/bin/sh\n"
+        "key=$MAKINA_ROOT/etc/ssh/ssh_host_ed25519_key\n"
+        "[ -e $key ] || { echo private > $key; echo public > $key.pub; }\n",
+        0755);
+    return folder;
+}
+
+void make_network() {
+    static const bool made = [] {
+        const std::string other = std::string(interface) + "x";
+        run_checked({{"ip", "link", "add", interface, "type", "veth", "peer", "name", other}});
+        // Nobody at the other end, not even we.
+        run_checked({{"ip", "link", "set", "dev", other, "arp", "off", "up"}});
+        run_checked({{"ip", "address", "add", address, "dev", interface}});
+        run_checked({{"ip", "link", "set", "dev", interface, "up"}});
+        return true;
+    }();
+    static_cast<void>(made);
+}
+
+bool is_new_each_time(const std::string& path) {
+    static const std::set<std::string> paths = {"/etc/machine-id", std::string(Journal::path), kept::clock};
+    return paths.contains(path) || path.rfind("/etc/ssh/", 0) == 0;
+}
+
+/// /run is memory on a node.
+class RunFolder {
+  public:
+    explicit RunFolder(const fs::path& folder) : folder_(folder) {
+        if (::mount("tmpfs", folder.c_str(), "tmpfs", 0, "mode=0755") != 0) throw_system("mounting " + folder.string());
+        put(folder / "systemd/timesync/synchronized", "");
+    }
+    RunFolder(const RunFolder&) = delete;
+    RunFolder& operator=(const RunFolder&) = delete;
+    ~RunFolder() { ::umount2(folder_.c_str(), MNT_DETACH); }
+
+  private:
+    fs::path folder_;
+};
+
+}  // namespace
+
+Node make_node(const std::string& role) {
+    make_network();
+    make_programs();
+    forge::Wish root_wish = forge::authority_wish("bundle authority");
+    root_wish.to = far_away;
+    forge::Wish signer_wish = forge::signer_wish();
+    signer_wish.to = far_away;
+    const forge::Certificate authority = forge::issue(root_wish);
+    const forge::Certificate signer = forge::issue(signer_wish, &authority);
+    const Trust trust{forge::cluster_id, "node-1", role, {authority.der}, {}};
+    const Bundle bundle = bundle_for(role, trust);
+
+    Node node{role, workshop() / ("tree-" + role), {}};
+    node.promise.bundle = forge::message(forge::good_seal(encode(bundle), signer));
+    node.promise.joined = encode(without_payloads(bundle));
+    for (const Payload& payload : bundle.payloads) {
+        node.promise.payloads[std::string(payload_kind(role, payload.name)->path)] = payload.content;
+    }
+    make_tree(node.tree, role);
+    put(node.tree.string() + std::string(Trust::path), encode(trust));
+    put(node.tree.string() + kept::bundle, node.promise.bundle, 0600);
+    put(node.tree.string() + std::string(Journal::path), encode(full_journal()), 0600);
+    fs::permissions((node.tree.string() + kept::bundle).substr(0, (node.tree.string() + kept::bundle).rfind('/')),
+                    fs::perms::owner_all);
+    return node;
+}
+
+std::vector<std::string> daemon_on(const fs::path& root) {
+    return {MAKINA_FIRSTBOOT, "run",      "--root", root.string(), "--programs", (workshop() / "programs").string(),
+            "--until-joined", "--rounds", "20"};
+}
+
+Result boot(const fs::path& root) {
+    const RunFolder run_folder(root / "run");
+    return run_for_a_minute(daemon_on(root));
+}
+
+std::map<std::string, std::string> snapshot(const fs::path& root) {
+    std::map<std::string, std::string> all;
+    for (auto entry = fs::recursive_directory_iterator(root); entry != fs::recursive_directory_iterator(); ++entry) {
+        const std::string path = "/" + entry->path().lexically_relative(root).string();
+        if (path == "/run" || path == "/lost+found") {
+            entry.disable_recursion_pending();
+            continue;
+        }
+        struct stat facts {};
+        if (::lstat(entry->path().c_str(), &facts) != 0) throw_system("looking at " + path);
+        std::string& what = all[path];
+        what = std::to_string(facts.st_mode) + " " + std::to_string(facts.st_uid) + ":" + std::to_string(facts.st_gid);
+        if (S_ISREG(facts.st_mode) && !is_new_each_time(path)) {
+            what += " " + content_of(entry->path()).value_or("");
+        }
+    }
+    return all;
+}
+
+std::vector<std::string> differences(const std::map<std::string, std::string>& right,
+                                     const std::map<std::string, std::string>& there) {
+    std::vector<std::string> lines;
+    for (const auto& [path, what] : right) {
+        const auto found = there.find(path);
+        if (found == there.end()) {
+            lines.push_back(path + " is missing");
+        } else if (found->second != what) {
+            lines.push_back(path + " differs");
+        }
+    }
+    for (const auto& [path, what] : there) {
+        if (!right.contains(path)) lines.push_back(path + " should not be there");
+    }
+    return lines;
+}
+
+}  // namespace makina::crash

@@ -1,0 +1,318 @@
+#include "tests/daemon/scene.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "firstboot/bundle/digest.hpp"
+#include "firstboot/bundle/error.hpp"
+#include "firstboot/bundle/payload.hpp"
+#include "firstboot/journal.hpp"
+#include "firstboot/node/node.hpp"
+#include "firstboot/run.hpp"
+
+namespace makina::test {
+namespace {
+
+constexpr const char* network_file = "/etc/systemd/network/10-makina.network";
+
+bool runs_kubelet(const std::string& role) {
+    return role == "control-plane" || role == "worker";
+}
+
+std::vector<std::string> units_of(const std::string& role) {
+    if (runs_kubelet(role)) return {"kubelet"};
+    if (role == "load-balancer") return {"haproxy", "keepalived"};
+    if (role == "gateway") return {"nftables"};
+    return {};
+}
+
+std::string little_endian(std::uint64_t number) {
+    std::string bytes;
+    for (int i = 0; i < 4; ++i) bytes += static_cast<char>(number >> 8 * i & 0xff);
+    return bytes;
+}
+
+std::string entry(unsigned char type, std::uint64_t start, std::uint64_t sectors) {
+    return std::string(4, '\0') + static_cast<char>(type) + std::string(3, '\0') + little_endian(start) +
+           little_endian(sectors);
+}
+
+/// A card of 16 GiB with an image of 512 MiB and 2 GiB on it.
+Disk new_disk() {
+    const std::uint64_t root = std::uint64_t{2} << 21;
+    Disk disk{"mmcblk0", std::uint64_t{16} << 21, std::string(446, '\0'), 2, root, root, {1, 2}};
+    disk.table += entry(0x0c, 8192, 1 << 20) + entry(0x83, 8192 + (1 << 20), root) + std::string(32, '\0') + "\x55\xaa";
+    return disk;
+}
+
+Answer make_host_keys(FakeHost& host, const std::vector<std::string>&) {
+    for (const std::string kind : {"ecdsa", "ed25519", "rsa"}) {
+        const std::string path = "/etc/ssh/ssh_host_" + kind + "_key";
+        if (host.has(path)) continue;
+        host.put(path, "private " + kind + "\n", {0600, "root", "root"});
+        host.put(path + ".pub", "public " + kind + "\n");
+    }
+    return {};
+}
+
+/// systemd-networkd: the address that the network's file names.
+Answer reconfigure(FakeHost& host, const std::vector<std::string>& argv) {
+    for (Interface& interface : host.machine.interfaces) {
+        if (argv.size() == 3 && argv[1] == "reconfigure" && interface.name == argv[2]) {
+            interface.addresses = {host.text(network_file)};
+            return {};
+        }
+    }
+    return {1, "", "no such interface\n"};
+}
+
+Answer install_packages(FakeHost& host, const std::vector<std::string>&) {
+    host.put("/var/lib/dpkg/status",
+             host.text("/var/lib/dpkg/status") + "\nPackage: jq\nStatus: install ok installed\nArchitecture: arm64\n");
+    return {};
+}
+
+Answer load_module(FakeHost& host, const std::vector<std::string>& argv) {
+    host.put("/proc/modules", host.text("/proc/modules") + argv.at(1) + " 32768 0 - Live 0x0\n");
+    if (argv.at(1) == "br_netfilter") host.put("/proc/sys/net/bridge/bridge-nf-call-iptables", "0\n");
+    return {};
+}
+
+Answer set_sysctls(FakeHost& host, const std::vector<std::string>&) {
+    host.put("/proc/sys/kernel/panic", "10\n");
+    host.put("/proc/sys/net/ipv4/ip_forward", "1\n");
+    if (host.has("/proc/sys/net/bridge/bridge-nf-call-iptables")) {
+        host.put("/proc/sys/net/bridge/bridge-nf-call-iptables", "1\n");
+    }
+    return {};
+}
+
+Answer ask_unit(FakeHost& host, const std::vector<std::string>& argv) {
+    const bool active = argv.size() == 3 && host.has("/run/active/" + argv[2]);
+    return {active ? 0 : 3, active ? "active\n" : "inactive\n", ""};
+}
+
+/// True if every key that the bundle brings is in its place.
+bool keys_are_placed(const FakeHost& host, const Bundle& bundle) {
+    return std::all_of(bundle.payloads.begin(), bundle.payloads.end(), [&](const Payload& payload) {
+        const PayloadKind* const kind = payload_kind(bundle.role, payload.name);
+        const auto file = host.machine.files.find(std::string(kind->path));
+        return file != host.machine.files.end() && file->second.content == payload.content &&
+               file->second.access == Access{kind->mode, std::string(kind->owner), std::string(kind->owner)};
+    });
+}
+
+/// A person comes after a minute and runs kubeadm; systemd starts what can be started.
+void go_on(FakeHost& host, const std::string& role) {
+    FakeMachine& machine = host.machine;
+    if (machine.uptime >= 20 && !machine.moment.synced)
+        machine.moment = {std::max(machine.moment.now, issued + a_day), true};
+    if (!keys_are_placed(host, bundle_of(role))) return;
+    if (runs_kubelet(role)) {
+        if (machine.uptime < 60) return;
+        for (const char* const file : {"/etc/kubernetes/kubelet.conf", "/var/lib/kubelet/config.yaml",
+                                       "/etc/kubernetes/manifests/kube-apiserver.yaml"}) {
+            if (!host.has(file)) host.put(file, "made by kubeadm\n", {0600, "root", "root"});
+        }
+    }
+    for (const std::string& unit : units_of(role)) host.put("/run/active/" + unit, "");
+}
+
+/// The seals on the machine, as far as they can be read: the done-mark.
+std::optional<Bundle> mark_of(const FakeHost& host) {
+    if (!host.has(kept::joined)) return std::nullopt;
+    try {
+        return decode_bundle(host.text(kept::joined));
+    } catch (const Untrusted&) {
+        return std::nullopt;
+    }
+}
+
+void expect_truth(const FakeHost& host, const Bundle& mark, const std::string& role) {
+    const FakeMachine& machine = host.machine;
+    EXPECT_EQ(host.text("/etc/hostname"), mark.node + "\n");
+    EXPECT_TRUE(host.has("/etc/ssh/ssh_host_ed25519_key"));
+    EXPECT_EQ(machine.disk.file_system_sectors, machine.disk.root_sectors / 8 * 8);
+    EXPECT_GE(machine.moment.now, mark.issued);
+    EXPECT_TRUE(keys_are_placed(host, bundle_of(role)));
+    EXPECT_EQ(machine.interfaces.at(0).addresses, std::vector<std::string>{mark.address});
+    for (const std::string& unit : units_of(role)) EXPECT_TRUE(host.has("/run/active/" + unit));
+    EXPECT_TRUE(ends_joined(role)) << role << " has joined without a driver";
+}
+
+void expect_no_stray_secret(const FakeHost& host, const std::string& role) {
+    for (const auto& [path, file] : host.machine.files) {
+        if (file.content.find("secret of ") == std::string::npos) continue;
+        const std::string place = path.ends_with(".new") ? path.substr(0, path.size() - 4) : path;
+        const auto kinds = payload_kinds();
+        const bool allowed = place == kept::bundle || std::any_of(kinds.begin(), kinds.end(), [&](const auto& kind) {
+                                 return kind.role == role && kind.secret && kind.path == place;
+                             });
+        EXPECT_TRUE(allowed) << "a secret in " << path;
+        EXPECT_EQ(file.access.mode & 077, 0U) << path << " can be read by others";
+    }
+}
+
+class Figures final : public testing::Environment {
+  public:
+    void TearDown() override {
+        nlohmann::json object = nlohmann::json::object();
+        for (const auto& [name, number] : figures) object[name] = number;
+        if (!figures.empty()) std::printf("figures: %s\n", object.dump().c_str());
+    }
+    std::map<std::string, std::uint64_t> figures;
+};
+
+Figures* figures() {
+    static auto* const figures = new Figures;
+    return figures;
+}
+
+[[maybe_unused]] const testing::Environment* const registered = testing::AddGlobalTestEnvironment(figures());
+
+}  // namespace
+
+void count(const std::string& figure, std::uint64_t number) {
+    figures()->figures[figure] += number;
+}
+
+const std::vector<std::string>& roles() {
+    static const std::vector<std::string> all = {"control-plane", "etcd", "gateway", "load-balancer", "worker"};
+    return all;
+}
+
+std::string name_of(const std::string& role) {
+    std::string name = role;
+    std::replace(name.begin(), name.end(), '-', '_');
+    return name;
+}
+
+std::string first_signer() {
+    return sha256("first signer");
+}
+
+std::string second_signer() {
+    return sha256("second signer");
+}
+
+bool ends_joined(const std::string& role) {
+    return role != "etcd";
+}
+
+Bundle bundle_of(const std::string& role, std::uint64_t epoch) {
+    Bundle bundle;
+    bundle.cluster_id = "00112233445566778899aabbccddeeff";
+    bundle.cluster = "lab";
+    bundle.node = role + "-1";
+    bundle.role = role;
+    bundle.card = sha256("card " + std::to_string(epoch)).substr(0, 32);
+    bundle.epoch = epoch;
+    bundle.issued = issued + static_cast<std::int64_t>(epoch);
+    bundle.expires = issued + 365 * a_day;
+    bundle.architecture = "arm64";
+    bundle.board = "rpi4";
+    bundle.address = "192.168.3.251/24";
+    bundle.api = "192.168.3.240:9000";
+    for (const PayloadKind& kind : payload_kinds()) {
+        if (kind.role != role || kind.name == "trust") continue;
+        bundle.payloads.push_back({std::string(kind.name), (kind.secret ? "secret of " : "known of ") + role + ": " +
+                                                               std::string(kind.name) + "\n"});
+    }
+    return bundle;
+}
+
+Trust trust_of(const std::string& role) {
+    const Bundle bundle = bundle_of(role);
+    return {bundle.cluster_id, bundle.node, bundle.role, {first_signer()}, {}};
+}
+
+FakeMachine new_machine(const std::string& role) {
+    FakeMachine machine;
+    machine.moment = {0, false};
+    machine.disk = new_disk();
+    machine.interfaces = {{"eth0", "dc:a6:32:00:00:01", true, {}}};
+    FakeHost host(machine);
+    host.put(kept::clock_epoch, "");
+    machine.files[kept::clock_epoch].modified = issued - a_day;
+    host.put(std::string(Trust::path), encode(trust_of(role)));
+    host.put(kept::bundle, seal(bundle_of(role), first_signer()), {0600, "root", "root"});
+    host.put(network_file, bundle_of(role).address);
+    host.put("/etc/hostname", "localhost\n");
+    host.put("/proc/sys/kernel/hostname", "localhost\n");
+    host.put("/etc/hosts", "127.0.0.1 localhost\n");
+    host.put("/etc/machine-id", "uninitialized\n");
+    host.put("/etc/makina/packages", "# what the image lacks\njq\n");
+    host.put("/var/lib/dpkg/status", "Package: libc6\nStatus: install ok installed\n");
+    host.put("/etc/sysctl.d/90-makina.conf", "# a comment\nkernel.panic = 10\nnet.ipv4.ip_forward = 1\n");
+    host.put("/proc/sys/kernel/panic", "0\n");
+    host.put("/proc/sys/net/ipv4/ip_forward", "0\n");
+    host.put("/proc/sys/kernel/osrelease", "6.12.0-rpi\n");
+    host.put("/lib/modules/6.12.0-rpi/modules.builtin", "kernel/fs/overlayfs/overlay.ko\n");
+    host.put("/proc/modules", "");
+    host.put("/proc/swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
+    host.put("/sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory pids\n");
+    if (runs_kubelet(role)) {
+        host.put("/etc/modules-load.d/makina.conf", "# modules\noverlay\nbr-netfilter\n");
+        host.put("/etc/sysctl.d/90-makina.conf", "kernel.panic = 10\nnet.bridge.bridge-nf-call-iptables = 1\n");
+    }
+    return machine;
+}
+
+std::unique_ptr<FakeHost> host_of(FakeMachine& machine, const std::string& role) {
+    auto host = std::make_unique<FakeHost>(machine);
+    host->programs = {{"ssh-keygen", make_host_keys},
+                      {"networkctl", reconfigure},
+                      {"/usr/lib/makina/install-packages", install_packages},
+                      {"modprobe", load_module},
+                      {"/usr/lib/systemd/systemd-sysctl", set_sysctls},
+                      {"systemctl", ask_unit}};
+    host->world = [role](FakeHost& one) { go_on(one, role); };
+    host->after_change = [role](FakeHost& one) { hold(one, role); };
+    return host;
+}
+
+void hold(FakeHost& host, const std::string& role) {
+    const auto mark = mark_of(host);
+    EXPECT_TRUE(mark || host.has(kept::bundle)) << "neither bundle nor mark";
+    const std::string last = host.changes.empty() ? "" : host.changes.back();
+    if (mark && last == std::string("write ") + kept::joined) expect_truth(host, *mark, role);
+    const bool told = (!host.statuses.empty() && host.statuses.back().state == "joined") ||
+                      (!host.lights.empty() && host.lights.back() == Light::joined);
+    if (told) {
+        EXPECT_TRUE(mark) << "joined is told without a mark";
+        EXPECT_FALSE(host.has(kept::bundle)) << "joined is told, and the bundle is still there";
+    }
+    expect_no_stray_secret(host, role);
+}
+
+void run_to_end(FakeHost& host, const std::string& role) {
+    RunOptions options;
+    options.until_joined = true;
+    if (!ends_joined(role)) options.most_rounds = 20;
+    const Ending ending = run(host, options);
+    EXPECT_EQ(ending == Ending::joined, ends_joined(role)) << host.lines.back();
+    if (!ends_joined(role)) {
+        EXPECT_EQ(host.statuses.back().stage, "join") << host.lines.back();
+    }
+}
+
+std::string essence(const FakeMachine& machine) {
+    std::string text;
+    for (const auto& [path, file] : machine.files) {
+        const auto is_below = [&name = path](std::string_view folder) { return name.rfind(folder, 0) == 0; };
+        if (is_below(Journal::path) || is_below("/proc/") || is_below("/run/") || path == kept::clock) continue;
+        text +=
+            path + " " + std::to_string(file.access.mode) + " " + file.access.user + " " + sha256(file.content) + "\n";
+    }
+    const Disk& disk = machine.disk;
+    text += sha256(disk.table) + " " + std::to_string(disk.root_sectors) + " " +
+            std::to_string(disk.file_system_sectors) + " " + std::to_string(disk.partitions.size()) + "\n";
+    for (const Delivery& delivery : machine.deliveries) text += delivery.place + " " + sha256(delivery.bytes) + "\n";
+    return text;
+}
+
+}  // namespace makina::test
