@@ -86,6 +86,8 @@ Trust trust_of(const Material& material, const std::string& cluster_id) {
 void Keys::create(const std::filesystem::path& folder, const std::string& cluster, const std::string& passphrase,
                   std::int64_t now) {
     require_name(cluster);
+    // PEM_BUFSIZE: OpenSSL reads no longer one.
+    if (passphrase.size() > 1024) throw Error("the passphrase is longer than 1024 bytes");
     if (has_entries(folder)) throw Error(folder.string() + " exists already: keys are never overwritten");
     make_folder(folder, Material::made_new(cluster, passphrase, now));
 }
