@@ -47,7 +47,7 @@ void require_passphrase(const Material& material) {
     const std::string where = "the keys in " + material.folder().string();
     if (encrypted && material.passphrase().empty()) throw Error(where + " need their passphrase");
     if (!encrypted && !material.passphrase().empty()) throw Error(where + " have no passphrase: say none");
-    (void)material.identity(material.generations().back().folder() + "/signer");
+    (void)material.credential(material.generations().back().folder() + "/signer");
 }
 
 void require_name(const std::string& cluster) {
