@@ -45,10 +45,11 @@ void say(int terminal, std::string_view text) {
 }
 
 std::string read_line(int terminal, const std::string& prompt) {
-    say(terminal, prompt);
     std::string line;
     {
+        // Hidden before it is asked for: what is typed early is thrown away, never shown.
         const Unseen unseen(terminal);
+        say(terminal, prompt);
         std::array<char, longest> buffer{};
         const ssize_t count = read(terminal, buffer.data(), buffer.size());
         if (count > 0) line.assign(buffer.data(), static_cast<std::size_t>(count));

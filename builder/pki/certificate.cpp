@@ -45,7 +45,7 @@ void add_extension(X509* certificate, X509* issuer, int kind, const std::string&
 }
 
 /// Names go in as values: in the words of X509V3_EXT_conf a comma in one would make two of it.
-void add_alternative_names(X509* certificate, const Subject& subject) {
+void add_alternative_names(X509* certificate, const Holder& subject) {
     if (subject.dns.empty() && subject.addresses.empty()) return;
     const Names names(GENERAL_NAMES_new());
     const auto add = [&](int type, const std::string& text) {
@@ -73,11 +73,11 @@ std::string extended_usage(Usage usage) {
 }
 
 /// Version, serial number, names, times and key; the extensions and the signature follow.
-Certificate begin(const Subject& subject, const Key& key, std::int64_t first, std::int64_t last) {
+Certificate begin(const Holder& subject, const Key& key, std::int64_t first, std::int64_t last) {
     Certificate certificate = owned(X509_new(), "making a certificate");
     require(X509_set_version(certificate.get(), X509_VERSION_3) == 1);
     // RFC 5280, 4.1.2.2: positive, at most 20 bytes. 126 random bits under a set one never begin with a zero.
-    std::string serial = random_bytes(16);
+    std::string serial = secret_bytes(16);
     serial[0] = static_cast<char>((static_cast<unsigned char>(serial[0]) & 0x3f) | 0x40);
     const Number number(BN_bin2bn(reinterpret_cast<const unsigned char*>(serial.data()), 16, nullptr));
     require(number && BN_to_ASN1_INTEGER(number.get(), X509_get_serialNumber(certificate.get())) != nullptr);
@@ -96,7 +96,7 @@ void sign(const Certificate& certificate, const Key& key) {
 
 }  // namespace
 
-Identity make_authority(const std::string& name, std::int64_t now) {
+Credential make_authority(const std::string& name, std::int64_t now) {
     Key key = make_p256();
     Certificate certificate = begin({name, "", {}, {}}, key, now - head_start, now + authority_lifetime);
     X509* const own = certificate.get();
@@ -108,7 +108,7 @@ Identity make_authority(const std::string& name, std::int64_t now) {
     return {std::move(certificate), std::move(key)};
 }
 
-Identity make_leaf(const Subject& subject, Usage usage, const Identity& authority, std::int64_t now) {
+Credential make_leaf(const Holder& subject, Usage usage, const Credential& authority, std::int64_t now) {
     X509* const issuer = authority.certificate.get();
     const std::int64_t last = std::min(now + leaf_lifetime, not_after(authority.certificate));
     if (last <= now) throw Error("the authority of " + subject.name + "'s certificate has expired");

@@ -15,7 +15,7 @@ namespace makina {
 using Certificate = std::shared_ptr<x509_st>;
 
 /// Whom a certificate names, and what for.
-struct Subject {
+struct Holder {
     std::string name;                    ///< common name
     std::string organisation;            ///< empty for none; Kubernetes reads it as a group
     std::vector<std::string> dns;        ///< subject alternative names
@@ -25,7 +25,7 @@ struct Subject {
 enum class Usage { client, server, peer, bundle_signer };  ///< a peer is both server and client
 
 /// A key that has a certificate: an authority, a signer, a node.
-struct Identity {
+struct Credential {
     Certificate certificate;
     Key key;
 };
@@ -38,9 +38,9 @@ inline constexpr std::int64_t leaf_lifetime = std::int64_t{5} * 365 * 86400;
 inline constexpr std::int64_t head_start = 86400;
 
 /// A new key and a certificate that it signs itself: it signs leaf certificates, no authorities.
-[[nodiscard]] Identity make_authority(const std::string& name, std::int64_t now);
+[[nodiscard]] Credential make_authority(const std::string& name, std::int64_t now);
 /// A new key and its certificate by `authority`, not longer valid than the authority is.
-[[nodiscard]] Identity make_leaf(const Subject& subject, Usage usage, const Identity& authority, std::int64_t now);
+[[nodiscard]] Credential make_leaf(const Holder& subject, Usage usage, const Credential& authority, std::int64_t now);
 
 [[nodiscard]] std::string to_pem(const Certificate& certificate);
 /// Reads one certificate. Throws Error.

@@ -22,8 +22,8 @@ class Filling {
     void put_authority(const std::string& name) { put(name + ".crt", material_.text(name + ".crt")); }
     void put_authority_key(const std::string& name) { put(name + ".key", private_pem(material_.key(name), "")); }
     /// A certificate and its key; gives the serial number.
-    std::string put_leaf(const std::string& name, const Subject& subject, Usage usage, const std::string& authority) {
-        const Identity leaf = make_leaf(subject, usage, material_.identity(authority), now_);
+    std::string put_leaf(const std::string& name, const Holder& subject, Usage usage, const std::string& authority) {
+        const Credential leaf = make_leaf(subject, usage, material_.credential(authority), now_);
         put(name + ".crt", to_pem(leaf.certificate));
         put(name + ".key", private_pem(leaf.key, ""));
         return serial_of(leaf.certificate);
@@ -44,7 +44,7 @@ class Filling {
   private:
     void put_offline();
     void put_etcd_leaves();
-    void put_kubeconfig(const std::string& name, const Subject& subject, const std::string& server);
+    void put_kubeconfig(const std::string& name, const Holder& subject, const std::string& server);
     [[nodiscard]] std::string encryption_configuration() const;
     [[nodiscard]] const std::string& node() const { return recipient_.header.node; }
 
@@ -68,7 +68,7 @@ void Filling::put_worker() {
 
 /// kubeadm refuses certificates of etcd in which one of these names is missing.
 void Filling::put_etcd_leaves() {
-    const Subject subject{node(), "", {"localhost", node()}, {"127.0.0.1", "::1", address_}};
+    const Holder subject{node(), "", {"localhost", node()}, {"127.0.0.1", "::1", address_}};
     put_leaf("etcd-server", subject, Usage::peer, "etcd-ca");
     put_leaf("etcd-peer", subject, Usage::peer, "etcd-ca");
 }
@@ -119,8 +119,8 @@ void Filling::put_offline() {
 }
 
 /// Nothing in it needs quotes: names of ours, base64 and an address that the bundle's reader has checked.
-void Filling::put_kubeconfig(const std::string& name, const Subject& subject, const std::string& server) {
-    const Identity leaf = make_leaf(subject, Usage::client, material_.identity("kubernetes-ca"), now_);
+void Filling::put_kubeconfig(const std::string& name, const Holder& subject, const std::string& server) {
+    const Credential leaf = make_leaf(subject, Usage::client, material_.credential("kubernetes-ca"), now_);
     const std::string& cluster = recipient_.header.cluster;
     const std::string context = subject.name + "@" + cluster;
     put(name, "apiVersion: v1\nkind: Config\nclusters:\n  - name: \"" + cluster + "\"\n    cluster:\n      server: \"" +

@@ -70,8 +70,8 @@ std::string update(const Cipher& cipher, std::string_view input) {
 }  // namespace
 
 std::string put_in_envelope(std::string_view content, std::string_view kind, const std::string& passphrase) {
-    const std::string salt = random_bytes(salt_size);
-    const std::string nonce = random_bytes(nonce_size);
+    const std::string salt = secret_bytes(salt_size);
+    const std::string nonce = secret_bytes(nonce_size);
     const Cipher cipher = begin(DerivedKey(passphrase, salt), nonce, kind, 1);
     const std::string hidden = update(cipher, content);
     std::array<unsigned char, tag_size> tag{};

@@ -81,7 +81,7 @@ Issued Keys::issue(const Recipient& recipient, bool for_new_card, std::int64_t n
     Trust trust = trust_of(material, state_->cluster.id);
     trust.node = node;
     trust.role = recipient.header.role;
-    LastCard card = for_new_card ? LastCard{to_hex(random_bytes(16)), {}, {}} : last_card(state_->ledger, node);
+    LastCard card = for_new_card ? LastCard{to_hex(secret_bytes(16)), {}, {}} : last_card(state_->ledger, node);
     const Generation& generation = for_new_card ? generations.back() : choose(generations, card, node);
     if (not_after(generation.signer) <= now) {
         throw Error("the signer of bundles has expired: makina-image keys rotate makes a new one");
@@ -97,7 +97,7 @@ Issued Keys::issue(const Recipient& recipient, bool for_new_card, std::int64_t n
     bundle.issued = now;
     bundle.expires = issued.expires = now + valid_for;
     bundle.payloads = std::move(contents.payloads);
-    issued.sealed = seal(encode(bundle), material.identity(generation.folder() + "/signer"), now);
+    issued.sealed = seal(encode(bundle), material.credential(generation.folder() + "/signer"), now);
     const std::vector<std::string> own = {fingerprint(generation.authority)};
     require_opens(issued.sealed, for_new_card ? trust : trust_of_card(trust, own), bundle);
 

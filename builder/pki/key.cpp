@@ -47,8 +47,8 @@ std::string text_of(BIO* bio) {
 }
 
 Locked lock(const Plain& plain, const std::string& passphrase) {
-    std::string salt = random_bytes(16);
-    std::string iv = random_bytes(16);
+    std::string salt = secret_bytes(16);
+    std::string iv = secret_bytes(16);
     X509_ALGOR* const how = PKCS5_pbe2_set_scrypt(
         EVP_aes_256_cbc(), reinterpret_cast<unsigned char*>(salt.data()), static_cast<int>(salt.size()),
         reinterpret_cast<unsigned char*>(iv.data()), scrypt_n, scrypt_r, scrypt_p);
@@ -127,7 +127,7 @@ std::string fingerprint(const Key& key) {
     return sha256(bytes);
 }
 
-std::string random_bytes(std::size_t count) {
+std::string secret_bytes(std::size_t count) {
     std::string bytes(count, '\0');
     if (RAND_priv_bytes(reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(count)) != 1) {
         throw_openssl("getting random bytes");

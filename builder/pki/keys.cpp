@@ -47,7 +47,7 @@ void require_passphrase(const Material& material) {
     const std::string where = "the keys in " + material.folder().string();
     if (encrypted && material.passphrase().empty()) throw Error(where + " need their passphrase");
     if (!encrypted && !material.passphrase().empty()) throw Error(where + " have no passphrase: say none");
-    (void)material.identity(material.generations().back().folder() + "/signer");
+    (void)material.credential(material.generations().back().folder() + "/signer");
 }
 
 void require_name(const std::string& cluster) {
@@ -86,6 +86,8 @@ Trust trust_of(const Material& material, const std::string& cluster_id) {
 void Keys::create(const std::filesystem::path& folder, const std::string& cluster, const std::string& passphrase,
                   std::int64_t now) {
     require_name(cluster);
+    // PEM_BUFSIZE: OpenSSL reads no longer one.
+    if (passphrase.size() > 1024) throw Error("the passphrase is longer than 1024 bytes");
     if (has_entries(folder)) throw Error(folder.string() + " exists already: keys are never overwritten");
     make_folder(folder, Material::made_new(cluster, passphrase, now));
 }

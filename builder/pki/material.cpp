@@ -34,15 +34,15 @@ std::string from_hex(std::string_view text) {
 
 /// keepalived takes 8 characters of auth_pass and leaves the rest out (keepalived.conf(5)).
 std::string new_vrrp_secret() {
-    std::string secret = to_base64(random_bytes(6));
+    std::string secret = to_base64(secret_bytes(6));
     std::replace(secret.begin(), secret.end(), '+', 'p');
     std::replace(secret.begin(), secret.end(), '/', 's');
     return secret;
 }
 
-void put(Files& files, const std::string& name, const Identity& identity, const std::string& passphrase) {
-    files[name + ".crt"] = to_pem(identity.certificate);
-    files[name + ".key"] = private_pem(identity.key, passphrase);
+void put(Files& files, const std::string& name, const Credential& credential, const std::string& passphrase) {
+    files[name + ".crt"] = to_pem(credential.certificate);
+    files[name + ".key"] = private_pem(credential.key, passphrase);
 }
 
 bool is_generation(const std::string& name, std::uint64_t& number) {
@@ -56,16 +56,16 @@ Files Material::new_generation(const std::string& cluster, unsigned number, cons
                                std::int64_t now) {
     Files files;
     const std::string count = std::to_string(number);
-    const Identity authority = make_authority(cluster + " bundle signing authority " + count, now);
+    const Credential authority = make_authority(cluster + " bundle signing authority " + count, now);
     put(files, "ca", authority, passphrase);
-    const Subject subject{cluster + " bundle signer " + count, "", {}, {}};
+    const Holder subject{cluster + " bundle signer " + count, "", {}, {}};
     put(files, "signer", make_leaf(subject, Usage::bundle_signer, authority, now), passphrase);
     return files;
 }
 
 Files Material::made_new(const std::string& cluster, const std::string& passphrase, std::int64_t now) {
     Files files;
-    files["cluster"] = std::string(first_line) + "\ncluster " + cluster + "\nid " + to_hex(random_bytes(16)) + "\n";
+    files["cluster"] = std::string(first_line) + "\ncluster " + cluster + "\nid " + to_hex(secret_bytes(16)) + "\n";
     for (auto& [name, content] : new_generation(cluster, 1, passphrase, now)) {
         files["signing-1/" + name] = std::move(content);
     }
@@ -76,7 +76,7 @@ Files Material::made_new(const std::string& cluster, const std::string& passphra
     files["service-account.key"] = private_pem(service_account, passphrase);
     files["service-account.pub"] = public_pem(service_account);
     files["vrrp.secret"] = locked("vrrp.secret", new_vrrp_secret(), passphrase);
-    files["encryption.key"] = locked("encryption.key", to_base64(random_bytes(32)), passphrase);
+    files["encryption.key"] = locked("encryption.key", to_base64(secret_bytes(32)), passphrase);
     files["revoked"] = "";
     files["ledger"] = "makina-ledger 1\nend\n";
     return files;
@@ -99,12 +99,12 @@ Key Material::key(const std::string& name) const {
     return kept;
 }
 
-Identity Material::identity(const std::string& name) const {
-    Identity identity{certificate(name), key(name)};
-    if (!belong_together(identity.certificate, identity.key)) {
+Credential Material::credential(const std::string& name) const {
+    Credential credential{certificate(name), key(name)};
+    if (!belong_together(credential.certificate, credential.key)) {
         throw Error((folder_ / name).string() + ".crt and .key do not belong together");
     }
-    return identity;
+    return credential;
 }
 
 std::string Material::secret(const std::string& name) const {

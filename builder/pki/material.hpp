@@ -44,7 +44,7 @@ class Material {
     [[nodiscard]] Certificate certificate(const std::string& name) const;  ///< of "etcd-ca": etcd-ca.crt
     [[nodiscard]] Key key(const std::string& name) const;                  ///< of "etcd-ca": etcd-ca.key
     /// Certificate and key; throws Error if they do not belong together.
-    [[nodiscard]] Identity identity(const std::string& name) const;
+    [[nodiscard]] Credential credential(const std::string& name) const;
     /// A shared secret, decrypted.
     [[nodiscard]] std::string secret(const std::string& name) const;
     /// Ascending; at least one, at most two.

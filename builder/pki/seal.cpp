@@ -18,7 +18,7 @@ void require(bool done) {
 
 }  // namespace
 
-std::string seal(std::string_view content, const Identity& signer, std::int64_t now) {
+std::string seal(std::string_view content, const Credential& signer, std::int64_t now) {
     constexpr unsigned int flags = CMS_BINARY | CMS_NOSMIMECAP | CMS_PARTIAL;
     const Memory bytes(BIO_new_mem_buf(content.data(), static_cast<int>(content.size())));
     const Message message(CMS_sign(nullptr, nullptr, nullptr, nullptr, flags));

@@ -1,9 +1,8 @@
 #include <gtest/gtest.h>
 
-#include <cstdio>
-
 #include "builder/commands/recipient.hpp"
 #include "firstboot/bundle/payload.hpp"
+#include "tests/bundle/figures.hpp"
 #include "tests/bundle/scan.hpp"
 #include "tests/unit/clusters.hpp"
 #include "tests/unit/keyrings.hpp"
@@ -77,35 +76,6 @@ const std::vector<Subject>& subjects() {
     return all;
 }
 
-/// What was scanned, printed as the suite's last line.
-class Figures : public testing::Environment {
-  public:
-    void TearDown() override {
-        if (scanned_ == 0) return;
-        std::printf(
-            "figures: "
-            "{\"bundle_kinds_scanned\":%d,\"secret_forms_looked_for\":%d,\"secrets_where_they_must_not_be\":%d}\n",
-            scanned_, forms_, misplaced_);
-    }
-    void count(std::size_t forms, int misplaced) {
-        ++scanned_;
-        forms_ += static_cast<int>(forms);
-        misplaced_ += misplaced;
-    }
-
-  private:
-    int scanned_ = 0;
-    int forms_ = 0;
-    int misplaced_ = 0;
-};
-
-Figures* figures() {
-    static auto* const environment = new Figures;  // GoogleTest owns it once it is added
-    return environment;
-}
-
-[[maybe_unused]] const testing::Environment* const registered = testing::AddGlobalTestEnvironment(figures());
-
 class Roles : public testing::TestWithParam<std::size_t> {
   protected:
     [[nodiscard]] const Subject& subject() const { return subjects().at(GetParam()); }
@@ -116,7 +86,16 @@ class Roles : public testing::TestWithParam<std::size_t> {
         return keys.issue(recipient_of(profile, *profile.find(subject().node)), true, keyrings::now, keyrings::year,
                           "test");
     }
+    static void TearDownTestSuite() {
+        note_figure("bundle_kinds_scanned", scanned_);
+        note_figure("secret_forms_looked_for", forms_);
+        note_figure("secrets_where_they_must_not_be", misplaced_);
+    }
+
     Scratch scratch_;
+    static inline int scanned_ = 0;
+    static inline int forms_ = 0;
+    static inline int misplaced_ = 0;
 };
 
 TEST_P(Roles, CarryTheLeastThatTheyNeed) {
@@ -136,9 +115,9 @@ TEST_P(Roles, HaveNoSecretOfTheFolderThatIsNotTheirs) {
     const Issued issued = issue();
     const std::vector<scan::Form> forms = scan::forms_of(scratch_ / "keys");
     const Names found = scan::keys_of(scan::found_in(issued.sealed, forms));
-    int misplaced = 0;
-    for (const std::string& key : found) misplaced += subject().secrets.count(key) == 0 ? 1 : 0;
-    figures()->count(forms.size(), misplaced);
+    for (const std::string& key : found) misplaced_ += subject().secrets.count(key) == 0 ? 1 : 0;
+    forms_ += static_cast<int>(forms.size());
+    ++scanned_;
     // Those that must be there are the control of the scan.
     EXPECT_EQ(found, subject().secrets);
     EXPECT_TRUE(scan::found_in(issued.trust, forms).empty());

@@ -81,6 +81,8 @@ TEST(Pki, NeverOverwritesAFolder) {
     EXPECT_EQ(words_of([&] { Keys::create(scratch / "file", "home", "", now); }),
               (scratch / "file").string() + " is no folder");
     EXPECT_EQ(words_of([&] { Keys::create(scratch / "x", "Home!", "", now); }), "\"Home!\" is no name of a cluster");
+    EXPECT_EQ(words_of([&] { Keys::create(scratch / "x", "home", std::string(1025, 'p'), now); }),
+              "the passphrase is longer than 1024 bytes");
 }
 
 TEST(Pki, FillsAnEmptyFolderAndMakesAHalfMadeOneAnew) {

@@ -1,0 +1,301 @@
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <pty.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "builder/commands/keyring.hpp"
+#include "builder/commands/recipient.hpp"
+#include "builder/process.hpp"
+#include "tests/unit/child.hpp"
+#include "tests/unit/clusters.hpp"
+#include "tests/unit/keyrings.hpp"
+#include "tests/unit/scratch.hpp"
+
+namespace makina {
+namespace {
+
+using Json = nlohmann::json;
+
+/// The program, with a configuration folder of the test's own.
+class KeysCommand : public testing::Test {
+  protected:
+    Result makina(std::vector<std::string> arguments) const {
+        arguments.insert(arguments.begin(), MAKINA_IMAGE);
+        return run(
+            {.argv = arguments,
+             .environment = {{"XDG_CONFIG_HOME", (scratch_ / "config").string()}, {"MAKINA_HOME", MAKINA_SOURCE}}});
+    }
+    std::string output(const std::vector<std::string>& arguments) const {
+        const Result result = makina(arguments);
+        EXPECT_EQ(result.status, 0) << result.errors;
+        return result.output;
+    }
+    /// Exit code, a space, standard error.
+    std::string refusal(const std::vector<std::string>& arguments) const {
+        const Result result = makina(arguments);
+        return std::to_string(result.status) + " " + result.errors;
+    }
+    [[nodiscard]] std::filesystem::path folder() const { return scratch_ / "config/makina/makina"; }
+    /// worker-1's card, as `build` would issue it.
+    Issued card() const {
+        Keys keys(folder(), "makina", "");
+        const Profile profile = clusters::pair();
+        return keys.issue(recipient_of(profile, *profile.find("worker-1")), true, seconds_now(), keyrings::year,
+                          "card");
+    }
+    Scratch scratch_;
+};
+
+TEST_F(KeysCommand, MakesTheFolderOnceAndSaysWhere) {
+    const std::string first = output({"keys"});
+    EXPECT_EQ(first.rfind("made the keys of the cluster makina in " + folder().string() + ", cluster id ", 0), 0U)
+        << first;
+    const std::string second = output({"keys"});
+    EXPECT_EQ(second.rfind("there are keys of the cluster makina in " + folder().string(), 0), 0U) << second;
+    EXPECT_EQ(first.substr(first.find("id "), 35), second.substr(second.find("id "), 35));
+}
+
+TEST_F(KeysCommand, ShowsFingerprintsAndWhatWasIssued) {
+    EXPECT_EQ(refusal({"keys", "show"}),
+              "1 makina-image: there are no keys in " + folder().string() + ": makina-image keys makes them\n");
+    (void)output({"keys"});
+    const std::string empty = output({"keys", "show"});
+    EXPECT_NE(empty.find("\nkubernetes-ca "), std::string::npos) << empty;
+    EXPECT_NE(empty.find("no bundle was issued yet"), std::string::npos);
+    const Issued issued = card();
+    EXPECT_NE(output({"keys", "show"}).find("worker-1          1      " + issued.card), std::string::npos);
+    const Json shown = Json::parse(output({"keys", "show", "--json"}));
+    EXPECT_EQ(shown["keys"].size(), 9U);
+    ASSERT_EQ(shown["bundles"].size(), 1U);
+    EXPECT_EQ(shown["bundles"][0]["state"], "current");
+    EXPECT_EQ(shown["bundles"][0]["card"], issued.card);
+    EXPECT_EQ(output({"keys", "revoke", "worker-1"}).rfind("the last card of worker-1 is noted as revoked", 0), 0U);
+    EXPECT_EQ(Json::parse(output({"keys", "show", "--json"}))["bundles"][0]["state"], "revoked");
+    (void)card();
+    const Json later = Json::parse(output({"keys", "show", "--json"}));
+    EXPECT_EQ(later["bundles"][1]["epoch"], 2);
+    EXPECT_EQ(output({"keys", "show"}).find("PRIVATE"), std::string::npos);
+}
+
+TEST_F(KeysCommand, RotatesInTwoSteps) {
+    (void)output({"keys"});
+    EXPECT_EQ(refusal({"keys", "rotate", "--compromised"}).substr(0, 2), "2 ");
+    EXPECT_EQ(refusal({"keys", "rotate", "--finish"}),
+              "1 makina-image: there is no rotation to finish: makina-image keys rotate begins one\n");
+    (void)output({"keys", "rotate"});
+    EXPECT_EQ(Json::parse(output({"keys", "show", "--json"}))["keys"].size(), 11U);
+    (void)output({"keys", "rotate", "--finish", "--compromised"});
+    EXPECT_EQ(Json::parse(output({"keys", "show", "--json"}))["keys"].size(), 9U);
+}
+
+TEST_F(KeysCommand, BacksUpAndRestores) {
+    const auto passphrase = scratch_.write("passphrase", "of the backup\nsecond line\n");
+    const std::vector<std::string> by = {"--backup-passphrase-file", passphrase.string()};
+    const auto with = [&](std::vector<std::string> arguments) {
+        arguments.insert(arguments.end(), by.begin(), by.end());
+        return arguments;
+    };
+    (void)output({"keys"});
+    const auto file = (scratch_ / "backup").string();
+    (void)output(with({"keys", "backup", file}));
+    EXPECT_EQ(refusal(with({"keys", "backup", file})), "2 " + file + " exists already\n");
+    EXPECT_EQ(refusal(with({"keys", "restore", file})), "2 there are keys in " + folder().string() + " already\n");
+    const auto other = (scratch_ / "again").string();
+    (void)output(with({"keys", "restore", file, "--keys", other + "/"}));
+    EXPECT_EQ(slurp(other + "/cluster"), slurp(folder() / "cluster"));
+    scratch_.write("passphrase", "wrong\n");
+    EXPECT_EQ(refusal(with({"keys", "restore", file, "--keys", (scratch_ / "third").string()})),
+              "1 makina-image: " + file + ": the passphrase is wrong, or a byte has changed\n");
+    scratch_.write("passphrase", "\n");
+    EXPECT_EQ(refusal(with({"keys", "restore", file, "--keys", (scratch_ / "third").string()})),
+              "2 " + passphrase.string() + " has no passphrase of 1 to 1024 characters on its first line\n");
+}
+
+TEST_F(KeysCommand, TakesAPassphraseFromAFileAndNeverFromTheCommandLine) {
+    const auto file = scratch_.write("passphrase", "correct horse\n").string();
+    (void)output({"keys", "--passphrase-file", file});
+    EXPECT_EQ(keys_folder(folder()), KeysFolder::encrypted);
+    EXPECT_EQ(output({"keys", "--passphrase-file", file}).rfind("there are keys", 0), 0U);
+    scratch_.write("passphrase", "wrong horse\n");
+    EXPECT_EQ(refusal({"keys", "show", "--passphrase-file", file}),
+              "1 makina-image: " + (folder() / "signing-1/signer.key").string() + ": the passphrase is wrong\n");
+    EXPECT_EQ(refusal({"keys", "--passphrase", "correct horse"}).substr(0, 2), "2 ");
+    EXPECT_EQ(refusal({"keys", "show", "--passphrase=correct horse"}).substr(0, 2), "2 ");
+    (void)output({"keys", "--keys", (scratch_ / "plain").string()});
+    EXPECT_EQ(refusal({"keys", "show", "--keys", (scratch_ / "plain").string(), "--passphrase-file", file}),
+              "2 the keys in " + (scratch_ / "plain").string() + " have no passphrase: say none\n");
+}
+
+TEST_F(KeysCommand, HandsABundleOver) {
+    (void)output({"keys"});
+    const std::string file = (scratch_ / "makina.bundle").string();
+    const std::vector<std::string> create = {"bundle", "create", "--role", "worker-1", "--output", file};
+    EXPECT_EQ(refusal(create), "1 makina-image: worker-1 has no card yet: build its image first\n");
+    EXPECT_FALSE(std::filesystem::exists(file));
+    const Issued issued = card();
+    const auto trust = scratch_.write("trust", issued.trust).string();
+    (void)output(create);
+    struct stat facts {};
+    ASSERT_EQ(stat(file.c_str(), &facts), 0);
+    EXPECT_EQ(facts.st_mode & 07777, 0600U);
+    EXPECT_EQ(refusal(create), "2 " + file + " exists already: a bundle overwrites nothing\n");
+    EXPECT_EQ(refusal({"bundle", "create", "--role", "worker-1", "--valid-days", "0"}),
+              "2 --valid-days is not from 1 to 3650\n");
+    EXPECT_EQ(Json::parse(output({"keys", "show", "--json"}))["bundles"].size(), 2U)
+        << "what was refused took no epoch";
+
+    EXPECT_EQ(output({"bundle", "verify", file})
+                  .rfind(file + ": verified against the keys in " + folder().string() +
+                             "; for worker-1, worker of makina, epoch 2, until ",
+                         0),
+              0U);
+    EXPECT_EQ(output({"bundle", "verify", file, "--trust", trust})
+                  .rfind(file + ": verified against " + trust + " of worker-1; ", 0),
+              0U);
+    const std::string shown = output({"bundle", "show", file});
+    EXPECT_NE(shown.find("\nseal          verified against the keys in "), std::string::npos) << shown;
+    EXPECT_NE(shown.find("\ncard          " + issued.card + "\n"), std::string::npos);
+    EXPECT_NE(shown.find("\npayload       kubelet.key, "), std::string::npos);
+    EXPECT_EQ(shown.find("BEGIN"), std::string::npos) << "never a payload's bytes";
+    const Json json = Json::parse(output({"bundle", "show", file, "--json"}));
+    EXPECT_EQ(json["verified"], true);
+    EXPECT_EQ(json["bundle"]["node"], "worker-1");
+    EXPECT_EQ(json["payloads"].size(), 7U);
+}
+
+TEST_F(KeysCommand, ShowsNothingOfABundleThatItCannotBelieve) {
+    (void)output({"keys"});
+    const auto file = scratch_.write("makina.bundle", card().sealed).string();
+    (void)output({"keys", "--keys", (scratch_ / "other").string()});
+    const Result shown = makina({"bundle", "show", file, "--keys", (scratch_ / "other").string()});
+    EXPECT_EQ(shown.status, 1);
+    EXPECT_NE(
+        shown.output.find("\nseal          NOT VERIFIED against the keys in " + (scratch_ / "other").string() + ": "),
+        std::string::npos);
+    EXPECT_EQ(shown.output.find("worker-1"), std::string::npos);
+    const Json json =
+        Json::parse(makina({"bundle", "show", file, "--json", "--keys", (scratch_ / "other").string()}).output);
+    EXPECT_EQ(json["verified"], false);
+    EXPECT_FALSE(json.contains("bundle"));
+    const std::string refused = refusal({"bundle", "verify", file, "--keys", (scratch_ / "other").string()});
+    EXPECT_EQ(refused.rfind("1 makina-image: " + file + " is not verified against the keys in " +
+                                (scratch_ / "other").string() + ": ",
+                            0),
+              0U)
+        << refused;
+    EXPECT_EQ(refusal({"bundle", "verify", file, "--keys", (scratch_ / "none").string()}),
+              "1 makina-image: " + file + " is not verified against the keys in " + (scratch_ / "none").string() +
+                  ": there are no keys: say --trust FILE or --keys FOLDER\n");
+    scratch_.write("large", std::string((1 << 20) + 1, 'x'));
+    EXPECT_EQ(refusal({"bundle", "verify", (scratch_ / "large").string()}),
+              "1 makina-image: " + (scratch_ / "large").string() + " is larger than 1048576 bytes\n");
+}
+
+TEST_F(KeysCommand, RefusesABundleThatIsTooLateOrTooEarly) {
+    (void)output({"keys"});
+    const Profile profile = clusters::pair();
+    const Recipient to = recipient_of(profile, *profile.find("worker-1"));
+    Keys keys(folder(), "makina", "");
+    const std::int64_t now = seconds_now();
+    const auto late = scratch_.write("late", keys.issue(to, true, now - 3600, 1800, "x").sealed).string();
+    const auto early = scratch_.write("early", keys.issue(to, true, now + 86400, 1800, "x").sealed).string();
+    EXPECT_EQ(refusal({"bundle", "verify", late}),
+              "1 makina-image: " + late + " has a good seal, but it expired " + date_of(now - 1800) + "\n");
+    EXPECT_EQ(refusal({"bundle", "verify", early}), "1 makina-image: " + early +
+                                                        " has a good seal, but it is not valid yet: issued " +
+                                                        date_of(now + 86400) + "\n");
+}
+
+/// Types lines at the prompts of a program that has a terminal of its own; gives what the terminal showed and the exit
+/// code.
+std::string typed(const std::vector<std::string>& lines, const std::vector<std::string>& argv) {
+    int terminal = -1;
+    const pid_t pid = forkpty(&terminal, nullptr, nullptr, nullptr);
+    if (pid < 0) throw std::runtime_error("cannot make a terminal");
+    if (pid == 0) {
+        std::vector<char*> words;
+        for (const std::string& word : argv) words.push_back(const_cast<char*>(word.c_str()));
+        words.push_back(nullptr);
+        execv(words[0], words.data());
+        _exit(127);
+    }
+    const Descriptor owned(terminal);
+    std::string shown;
+    std::size_t next = 0;
+    std::size_t answered = 0;
+    for (;;) {
+        std::array<char, 512> buffer{};
+        pollfd ready{terminal, POLLIN, 0};
+        if (poll(&ready, 1, 60000) <= 0) break;
+        const ssize_t count = read(terminal, buffer.data(), buffer.size());
+        if (count <= 0) break;
+        shown.append(buffer.data(), static_cast<std::size_t>(count));
+        // A prompt is what ends in a colon and a space; the terminal is told to hide before it is read.
+        if (next < lines.size() && shown.size() > answered && shown.compare(shown.size() - 2, 2, ": ") == 0) {
+            answered = shown.size();
+            if (write(terminal, lines[next].data(), lines[next].size()) < 0) break;
+            ++next;
+        }
+    }
+    int status = 0;
+    waitpid(pid, &status, 0);
+    return shown + "exit " + std::to_string(WIFEXITED(status) ? WEXITSTATUS(status) : 128);
+}
+
+TEST_F(KeysCommand, AsksForAPassphraseWithoutShowingIt) {
+    const auto profile = std::string(MAKINA_SOURCE) + "/profiles/makina.yaml";
+    const auto keys = [&](std::vector<std::string> more) {
+        std::vector<std::string> argv = {MAKINA_IMAGE, "keys"};
+        argv.insert(argv.end(), more.begin(), more.end());
+        argv.insert(argv.end(), {"--profile", profile, "--keys", folder().string()});
+        return argv;
+    };
+    const std::string different = typed({"correct horse\n", "other\n"}, keys({"--passphrase"}));
+    EXPECT_NE(different.find("two different passphrases were typed"), std::string::npos) << different;
+    EXPECT_NE(typed({"\x03"}, keys({"--passphrase"})).find("interrupted\r\nexit 2"), std::string::npos);
+    EXPECT_NE(typed({"\n"}, keys({"--passphrase"})).find("no passphrase was typed\r\nexit 2"), std::string::npos);
+    EXPECT_EQ(keys_folder(folder()), KeysFolder::missing);
+    const std::string made = typed({"correct horse\n", "correct horse\n"}, keys({"--passphrase"}));
+    EXPECT_NE(made.find("made the keys"), std::string::npos) << made;
+    EXPECT_EQ(made.find("horse"), std::string::npos) << made;
+    const std::string shown = typed({"correct horse\n"}, keys({"show"}));
+    EXPECT_NE(shown.find("kubernetes-ca"), std::string::npos) << shown;
+    EXPECT_NE(typed({"wrong\n"}, keys({"show"})).find("the passphrase is wrong"), std::string::npos);
+}
+
+TEST(RecipientOf, SaysWhatTheProfileSays) {
+    Profile profile = clusters::pair();
+    const Recipient master = recipient_of(profile, *profile.find("master-1"));
+    EXPECT_EQ(master.header.address, "192.168.3.251/24");
+    EXPECT_EQ(master.header.api, "192.168.3.240:9000");
+    EXPECT_EQ(master.header.role, "control-plane");
+    EXPECT_EQ(master.header.interface, "");
+    EXPECT_EQ(master.api_names, (std::vector<std::string>{"kubernetes", "kubernetes.default", "kubernetes.default.svc",
+                                                          "kubernetes.default.svc.cluster.local", "kubernetes-api",
+                                                          "master-1", "api.home.arpa"}));
+    EXPECT_EQ(master.api_addresses, (std::vector<std::string>{"10.96.0.1", "192.168.3.251", "192.168.3.240"}));
+    EXPECT_EQ(master.admin_group, "kubeadm:cluster-admins");
+    EXPECT_FALSE(master.external_etcd || master.offline || master.static_balancer);
+    EXPECT_EQ(recipient_of(profile, *profile.find("gateway-1")).header.interface, profile.gateway.inside);
+    profile.kubernetes.version = {1, 28, 15};
+    profile.pki = Pki::offline;
+    profile.api.names = {"192.168.3.240", "10.0.0.7"};
+    const Recipient older = recipient_of(profile, *profile.find("master-1"));
+    EXPECT_EQ(older.admin_group, "system:masters");
+    EXPECT_TRUE(older.offline);
+    EXPECT_EQ(older.api_addresses,
+              (std::vector<std::string>{"10.96.0.1", "192.168.3.251", "192.168.3.240", "10.0.0.7"}));
+    const Profile external = clusters::external_etcd();
+    EXPECT_TRUE(recipient_of(external, *external.find("master-1")).external_etcd);
+    const Profile pods = clusters::static_pods();
+    EXPECT_TRUE(recipient_of(pods, *pods.find("master-1")).static_balancer);
+}
+
+}  // namespace
+}  // namespace makina
