@@ -171,7 +171,9 @@ TEST_F(Rotation, RemovesWhatAPowerCutLeft) {
 }
 
 TEST_F(Rotation, RefusesAListOfSignersThatIsDamaged) {
-    replace_file(scratch_ / "keys/revoked", std::string(64, 'a') + "\n" + std::string(64, 'X') + "\n");
+    std::string damaged(64, 'a');
+    damaged.append("\n").append(64, 'X').append("\n");
+    replace_file(scratch_ / "keys/revoked", damaged);
     EXPECT_EQ(words_of([&] { (void)card(); }),
               (scratch_ / "keys/revoked").string() + ", line 2: not 64 lower-case hex digits");
 }
