@@ -113,7 +113,7 @@ void make_tree(const fs::path& root, const std::string& role) {
 
 /// One program that is all of the node's programs, by its name.
 fs::path make_programs() {
-    const fs::path folder = workshop() / "programs";
+    fs::path folder = workshop() / "programs";
     put(folder / "systemctl", "#!/bin/sh\nexit 0\n", 0755);
     put(folder / "ssh-keygen",
         "#!/bin/sh\n"
