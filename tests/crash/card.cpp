@@ -1,6 +1,7 @@
 #include "tests/crash/card.hpp"
 
 #include <linux/capability.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -55,6 +56,18 @@ std::optional<std::string> content_of(const fs::path& file) {
     content << stream.rdbuf();
     if (!stream) throw Error("cannot read " + file.string());
     return std::move(content).str();
+}
+
+void put(const fs::path& file, const std::string& content, mode_t mode) {
+    fs::create_directories(file.parent_path());
+    std::ofstream(file, std::ios::binary) << content;
+    if (::chmod(file.c_str(), mode) != 0) throw_system("chmod " + file.string());
+}
+
+std::string filler(std::size_t size, unsigned seed) {
+    std::string bytes(size, '\0');
+    for (char& byte : bytes) byte = static_cast<char>('a' + ((seed = seed * 1103515245U + 12345U) >> 16) % 26);
+    return bytes;
 }
 
 Place place_of(const std::string& table, int partition) {
