@@ -24,7 +24,8 @@ constexpr const char* usage =
     "  --programs DIR     with --root: the programs that may be run (run only)\n"
     "  --page ADDRESS:PORT  with --root: show the status page there (run only)\n"
     "  --rounds N         give up waiting after N rounds (run only)\n"
-    "Exit codes: 0 done, 1 a fault, 2 a mistake in the command line, 3 a bundle that is not genuine.\n";
+    "Exit codes: 0 done, 1 a fault, 2 a mistake in the command line, 3 a bundle that is not genuine,\n"
+    "4 not joined (with --until-joined).\n";
 
 /// A mistake in the command line.
 class Mistake : public Error {
@@ -98,8 +99,7 @@ int do_command(const Arguments& arguments) {
         reset(*machine);
         return 0;
     }
-    (void)run(*machine, arguments.run);
-    return 0;
+    return run(*machine, arguments.run) == Ending::stopped && arguments.run.until_joined ? 4 : 0;
 }
 
 int fail(const std::string& text, int code) {

@@ -235,6 +235,7 @@ void add_bundle(CLI::App& app, int& exit_code) {
     const auto options = std::make_shared<BundleOptions>();
     CLI::App* const command = app.add_subcommand("bundle", "make or look at what a node is handed without a new card");
     command->require_subcommand(1);
+    command->footer("Example: makina-image bundle create --role worker-1, then copy makina.bundle to a USB stick.");
     const auto add = [&](const char* name, const char* what, int (*work)(const BundleOptions&)) {
         CLI::App* const child = command->add_subcommand(name, what);
         child->callback([options, work, &exit_code] { exit_code = work(*options); });

@@ -183,7 +183,9 @@ void add_backup_options(CLI::App& command, KeysOptions& options) {
 void add_keys(CLI::App& app, int& exit_code) {
     const auto options = std::make_shared<KeysOptions>();
     CLI::App* const command = app.add_subcommand("keys", "make and keep the cluster's keys");
-    command->footer("Without a subcommand: makes the keys, or says where they are. Nothing is ever overwritten.");
+    command->footer(
+        "Example: makina-image keys show\nWithout a subcommand: makes the keys, or says where they are. Nothing is "
+        "ever overwritten.");
     command->require_subcommand(0, 1);
     add_profile(*command, *options);
     command->callback([command, options, &exit_code] {

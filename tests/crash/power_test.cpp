@@ -73,10 +73,9 @@ TEST_P(PowerCut, FindsTheCardGrownAfterOneFirstBoot) {
     EXPECT_EQ(spare.size, spare_size);
     EXPECT_EQ(node.promise.largest_root, root.size);
     EXPECT_NE(node.promise.tables.front(), node.promise.tables.back());
-    if (!may_grow()) {
-        GTEST_SKIP()
-            << "growing a mounted file system needs CAP_SYS_RESOURCE: only the table was grown under power cuts";
-    }
+    // Where the kernel lets nobody grow a mounted file system, the card begins with one that fills it, and the table
+    // alone grows under power cuts; the boot suite cuts the power of a machine that may.
+    count("file_systems_grown", may_grow() ? 1 : 0);
 }
 
 TEST_P(PowerCut, LeavesTheOldOrTheNewAndIsResumed) {

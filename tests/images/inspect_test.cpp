@@ -57,7 +57,7 @@ TEST(Diff, OfTwoControlPlanesNamesOnlyWhatIsANodesOwn) {
                                        "/etc/kubernetes/makina/join.yaml", "/etc/default/kubelet",
                                        "/etc/systemd/network/10-makina.network"};
     std::set<std::string> expected = own;
-    expected.insert("/usr/lib/makina/manifest");
+    expected.insert({"/usr/lib/makina/manifest", "/usr/lib/makina/trust", "/var/lib/makina/bundle"});
     EXPECT_EQ(paths_of(told.output), expected);
 
     // The same from the plans alone. `diff` has the base from the usual cache.
