@@ -1,6 +1,7 @@
 #include "tests/crash/card.hpp"
 
 #include <linux/capability.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -57,6 +58,18 @@ std::optional<std::string> content_of(const fs::path& file) {
     return std::move(content).str();
 }
 
+void put(const fs::path& file, const std::string& content, mode_t mode) {
+    fs::create_directories(file.parent_path());
+    std::ofstream(file, std::ios::binary) << content;
+    if (::chmod(file.c_str(), mode) != 0) throw_system("chmod " + file.string());
+}
+
+std::string filler(std::size_t size, unsigned seed) {
+    std::string bytes(size, '\0');
+    for (char& byte : bytes) byte = static_cast<char>('a' + ((seed = seed * 1103515245U + 12345U) >> 16) % 26);
+    return bytes;
+}
+
 Place place_of(const std::string& table, int partition) {
     const std::size_t entry = 446 + 16 * (static_cast<std::size_t>(partition) - 1);
     return {little_endian(table, entry + 8) * std::uint64_t{512},
@@ -89,30 +102,17 @@ void make_card(const fs::path& card, const fs::path& tree) {
     std::ofstream(card, std::ios::trunc).flush();
     fs::resize_file(card, card_size);
     write_partition_table(card, {0x6d616b69, {{1, 1 << 20, 1 << 20, 0x0c}, {2, root_offset, root_size(), 0x83}}});
-    run_checked({{"mke2fs",
-                  "-q",
-                  "-F",
-                  "-t",
-                  "ext4",
-                  "-b",
-                  "4096",
-                  "-I",
-                  "256",
-                  "-i",
-                  "16384",
-                  "-O",
-                  "has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,sparse_super,large_file,"
-                  "huge_file,dir_nlink,extra_isize,metadata_csum",
-                  "-J",
-                  "size=4",
-                  "-E",
-                  "offset=" + std::to_string(root_offset) +
-                      ",root_owner=0:0,lazy_itable_init=1,lazy_journal_init=1,assume_storage_prezeroed=1,nodiscard",
-                  "-d",
-                  tree.string(),
-                  card.string(),
-                  std::to_string(root_size() / 1024) + "k"},
-                 {{"MKE2FS_CONFIG", "/dev/null"}}});
+    const std::string features =
+        "has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,sparse_super,large_file,huge_file,"
+        "dir_nlink,extra_isize,metadata_csum";
+    const std::string options =
+        "offset=" + std::to_string(root_offset) +
+        ",root_owner=0:0,lazy_itable_init=1,lazy_journal_init=1,assume_storage_prezeroed=1,nodiscard";
+    const std::string size = std::to_string(root_size() / 1024) + "k";
+    run_checked(
+        {{"mke2fs", "-q",     "-F", "-t",     "ext4", "-b",    "4096", "-I",          "256",         "-i", "16384",
+          "-O",     features, "-J", "size=4", "-E",   options, "-d",   tree.string(), card.string(), size},
+         {{"MKE2FS_CONFIG", "/dev/null"}}});
 }
 
 void read_node(const fs::path& root, const Promise& promise, Found& found) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -64,6 +66,11 @@ void read_node(const fs::path& root, const Promise& promise, Found& found);
 
 /// A file's content, nothing if there is none. Throws Error if it cannot be read.
 [[nodiscard]] std::optional<std::string> content_of(const fs::path& file);
+
+/// Writes a file and the folders above it.
+void put(const fs::path& file, const std::string& content, mode_t mode = 0644);
+/// Letters that look like nothing else, and are the same in every run.
+[[nodiscard]] std::string filler(std::size_t size, unsigned seed);
 
 /// Where a partition lies, as the card's own table says; bytes.
 struct Place {

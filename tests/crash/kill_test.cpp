@@ -65,11 +65,11 @@ TEST_P(Killed, AtAnyStateChangingCallIsResumed) {
 
 TEST_P(Killed, OrRefusedByAFullOrFailingCardNeverSaysJoinedWrongly) {
     for (const char* const error : {"error=ENOSPC", "error=EIO"}) {
-        counted(try_points(victim, points(failing_calls(), 60), error, false, at_once));
+        counted(try_points(victim, points(failing_calls(), 40), error, false, at_once));
         // A write that fails for ever would also be one to our own threads, which cannot fail so.
         std::set<std::string> calls = failing_calls();
         calls.erase("write");
-        counted(try_points(victim, points(calls, 30), error, true, at_once));
+        counted(try_points(victim, points(calls, 25), error, true, at_once));
     }
 }
 

@@ -15,7 +15,7 @@ namespace makina::crash {
 namespace {
 
 fs::path copy_of(const fs::path& tree, const std::string& name) {
-    const fs::path root = workshop() / name;
+    fs::path root = workshop() / name;
     fs::remove_all(root);
     run_checked({{"cp", "-a", tree.string(), root.string()}});
     return root;

@@ -23,19 +23,6 @@ constexpr const char* address = "192.168.77.20/24";
 constexpr const char* interface = "crash0";
 constexpr std::int64_t far_away = 4'102'444'800;  // 2100
 
-void put(const fs::path& file, const std::string& content, mode_t mode = 0644) {
-    fs::create_directories(file.parent_path());
-    std::ofstream(file, std::ios::binary) << content;
-    if (::chmod(file.c_str(), mode) != 0) throw_system("chmod " + file.string());
-}
-
-/// Bytes that look like nothing else, and are the same in every run.
-std::string filler(std::size_t size, unsigned seed) {
-    std::string bytes(size, '\0');
-    for (char& byte : bytes) byte = static_cast<char>('a' + ((seed = seed * 1103515245U + 12345U) >> 16) % 26);
-    return bytes;
-}
-
 std::string architecture() {
     std::string name = run_checked({{"uname", "-m"}});
     name.resize(name.find('\n'));
@@ -113,7 +100,7 @@ void make_tree(const fs::path& root, const std::string& role) {
 
 /// One program that is all of the node's programs, by its name.
 fs::path make_programs() {
-    const fs::path folder = workshop() / "programs";
+    fs::path folder = workshop() / "programs";
     put(folder / "systemctl", "#!/bin/sh\nexit 0\n", 0755);
     put(folder / "ssh-keygen",
         "#!/bin/sh\n"

@@ -107,7 +107,7 @@ class Cutter {
 }  // namespace
 
 fs::path record(const Work& work, const std::string& name) {
-    const fs::path folder = workshop() / name;
+    fs::path folder = workshop() / name;
     fs::create_directories(folder);
     copy_sparse(work.card, folder / "after");
     const LoggedCard logged(folder / "after", folder / "log");

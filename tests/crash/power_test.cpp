@@ -29,14 +29,14 @@ class PowerCut : public testing::TestWithParam<Subject> {
     }
     /// One undisturbed first boot; learns from it what the card is in the end.
     fs::path boot_once() {
-        const fs::path recorded = record({card,
-                                          [&](const fs::path& root) {
-                                              const Result result = boot(root);
-                                              EXPECT_EQ(result.status, 0) << result.errors;
-                                              end = snapshot(root);
-                                          },
-                                          GetParam().commits},
-                                         node.role);
+        fs::path recorded = record({card,
+                                    [&](const fs::path& root) {
+                                        const Result result = boot(root);
+                                        EXPECT_EQ(result.status, 0) << result.errors;
+                                        end = snapshot(root);
+                                    },
+                                    GetParam().commits},
+                                   node.role);
         node.promise.tables.resize(1);
         node.promise.tables.push_back(first_sector(recorded / "after"));
         node.promise.largest_root = file_system_size(recorded / "after");

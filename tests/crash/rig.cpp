@@ -109,7 +109,7 @@ fs::path Loop::node_of(const std::string& name) {
     char colon = 0;
     std::ifstream(sys_of(name) / "dev") >> major >> colon >> minor;
     if (colon != ':') throw Error("there is no block device " + name);
-    const fs::path node = fs::path("/dev") / name;
+    fs::path node = fs::path("/dev") / name;
     if (::mknod(node.c_str(), S_IFBLK | 0600, makedev(major, minor)) == 0) {
         made_.push_back(node);
     } else if (errno != EEXIST) {
@@ -184,6 +184,7 @@ LoggedCard::LoggedCard(const fs::path& card, const fs::path& log) : file_(worksh
         "--export",
         "type=fuse,id=export,node-name=logged,writable=on,mountpoint=" + file_.string()};
     std::vector<char*> pointers;
+    pointers.reserve(argv.size() + 1);
     for (const std::string& argument : argv) pointers.push_back(const_cast<char*>(argument.c_str()));
     pointers.push_back(nullptr);
     child_ = ::fork();

@@ -1,7 +1,5 @@
 #include <gtest/gtest.h>
 
-#include <fstream>
-
 #include "builder/process.hpp"
 #include "firstboot/journal.hpp"
 #include "firstboot/node/node.hpp"
@@ -13,18 +11,6 @@
 
 namespace makina::crash {
 namespace {
-
-void put(const fs::path& file, const std::string& content) {
-    fs::create_directories(file.parent_path());
-    std::ofstream(file, std::ios::binary) << content;
-}
-
-/// Bytes that look like nothing else, and are the same in every run.
-std::string filler(std::size_t size, unsigned seed) {
-    std::string bytes(size, '\0');
-    for (char& byte : bytes) byte = static_cast<char>('a' + ((seed = seed * 1103515245U + 12345U) >> 16) % 26);
-    return bytes;
-}
 
 /// A card on which a program has everything still to do, for the program that stands for the daemon.
 class Rig : public testing::Test {

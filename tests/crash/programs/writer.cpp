@@ -76,7 +76,7 @@ int main(int count, char** arguments) {
     try {
         return makina::crash::work(arguments[1], arguments[2], arguments[3]);
     } catch (const std::exception& error) {
-        std::fprintf(stderr, "writer: %s\n", error.what());
+        (void)std::fprintf(stderr, "writer: %s\n", error.what());
         return 1;
     }
 }
