@@ -101,8 +101,10 @@ void ask_network(const Card& card, std::vector<Question>& questions) {
         std::string show = "ip -o addr show";
         if (name.find_first_of("*?[!") == std::string::npos) show.append(" dev ").append(shell_word(name));
         for (const std::string& address : file.addresses) {
-            std::string command = show;
-            command.append("; ").append(show).append(" | grep -qF ").append(shell_word(" " + address + " "));
+            // The network is asked for some seconds who has the address before it is taken (RFC 5227).
+            std::string command = "i=0; until " + show + " | grep -qF " + shell_word(" " + address + " ");
+            command.append("; do [ $i -lt 40 ] || break; i=$((i+1)); sleep 1; done; ").append(show).append("; ");
+            command.append(show).append(" | grep -qF ").append(shell_word(" " + address + " "));
             questions.push_back({"address " + address, std::move(command)});
         }
     }
