@@ -37,6 +37,18 @@ std::string hindrance(Host& host, const Interface& interface, const Bundle& bund
     return other ? address + " is in use by " + *other + ": two cards of the same node?" : std::string();
 }
 
+/// True while systemd-networkd is about to give the interface its address: it asks the network for some seconds who has
+/// it (RFC 5227), and being told to begin again makes it ask from the start. The word is ADMIN_STATE in the link's
+/// file, as networkctl reads it (systemd's sd-network). One that is still at it after a minute is not coming to an end.
+bool is_configuring(Host& host, const Interface& interface) {
+    constexpr std::int64_t patience = 60;
+    const auto index = host.read("/sys/class/net/" + interface.name + "/ifindex", 64);
+    if (!index || host.uptime() > patience) return false;
+    const std::string number = index->substr(0, index->find('\n'));
+    const auto state = host.read("/run/systemd/netif/links/" + number, 64 << 10);
+    return state && state->find("ADMIN_STATE=configuring\n") != std::string::npos;
+}
+
 std::string no_interface(const Bundle& bundle) {
     return bundle.interface.empty() ? "a wired network interface" : "the network interface " + bundle.interface;
 }
@@ -58,7 +70,7 @@ Outcome do_network(Host& host, const Bundle& bundle) {
     if (!interface) return {false, no_interface(bundle)};
     const std::string reason = hindrance(host, *interface, bundle);
     if (!reason.empty()) return {false, reason};
-    if (!has_address(*interface, bundle)) {
+    if (!has_address(*interface, bundle) && !is_configuring(host, *interface)) {
         const Answer answer = host.run({"networkctl", "reconfigure", interface->name}, 60);
         if (answer.status != 0)
             throw Error("networkctl reconfigure " + interface->name + ": " + last_line(answer.errors));

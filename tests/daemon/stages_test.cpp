@@ -127,6 +127,28 @@ TEST(Network, IsDoneOnceTheAddressHasCome) {
     EXPECT_TRUE(ask_network(*bench.host, bundle_of("worker")).done);
 }
 
+TEST(Network, DoesNotDisturbNetworkdWhileItAsksWhoHasTheAddress) {
+    Bench bench("worker");
+    std::size_t told = 0;
+    bench.host->programs["networkctl"] = [&told](FakeHost&, const std::vector<std::string>&) {
+        ++told;
+        return Answer{};
+    };
+    bench.machine.files["/sys/class/net/eth0/ifindex"].content = "2\n";
+    FakeFile& link = bench.machine.files["/run/systemd/netif/links/2"];
+    link.content = "# a comment\nADMIN_STATE=configuring\nOPER_STATE=carrier\n";
+    EXPECT_EQ(waits(do_network, bench, bundle_of("worker")), "the address 192.168.3.251/24 on eth0");
+    EXPECT_EQ(told, 0U);
+    link.content = "ADMIN_STATE=failed\n";
+    EXPECT_FALSE(do_network(*bench.host, bundle_of("worker")).done);
+    EXPECT_EQ(told, 1U);
+    // It is still at it after minutes: something is wrong, and it is told to begin again.
+    link.content = "ADMIN_STATE=configuring\n";
+    bench.machine.uptime = 300;
+    EXPECT_FALSE(do_network(*bench.host, bundle_of("worker")).done);
+    EXPECT_EQ(told, 2U);
+}
+
 TEST(Packages, AreAskedOfTheDatabaseAndInstalledIfTheyAreMissing) {
     Bench bench("worker");
     const Bundle bundle = bundle_of("worker");
