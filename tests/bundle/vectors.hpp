@@ -15,7 +15,11 @@ struct Case {
 };
 
 /// What `openssl cms -verify` says with the options that users are told.
-enum class Openssl { accepts, refuses };
+enum class Openssl {
+    accepts,
+    refuses,
+    either  ///< it depends on which of two certificates its sorting puts first
+};
 
 /// One wrong or right way to certify and to sign.
 struct Vector {

@@ -76,7 +76,9 @@ TEST(Row11, IsNeverWiderThanOpenssl) {
         const forge::Case made = vector.make(world());
         std::string content;
         const bool accepts = openssl_accepts(scratch, made, content);
-        EXPECT_EQ(accepts, vector.openssl == forge::Openssl::accepts);
+        if (vector.openssl != forge::Openssl::either) {
+            EXPECT_EQ(accepts, vector.openssl == forge::Openssl::accepts);
+        }
         const bool ours = vector.words != nullptr && *vector.words == '\0';
         EXPECT_TRUE(accepts || !ours) << "the node accepts what openssl refuses";
         if (ours) {

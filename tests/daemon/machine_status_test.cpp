@@ -161,6 +161,7 @@ TEST_F(MachineStatus, WhoIsSlowIsLeftWithoutAnAnswer) {
 
 TEST_F(MachineStatus, ManyWhoSayNothingDoNotShutOthersOut) {
     std::vector<Descriptor> silent;
+    silent.reserve(60);
     for (int number = 0; number < 60; ++number) silent.push_back(connected());
     // The local socket has places of its own; a page's reader gets one when the silent have had their two seconds.
     EXPECT_EQ(ask_status(scratch_.path()), documents.json);

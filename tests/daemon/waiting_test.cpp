@@ -12,7 +12,6 @@ namespace makina {
 namespace {
 
 using namespace makina::test;
-using testing::HasSubstr;
 
 constexpr std::int64_t seven_days = 7 * a_day;
 

@@ -22,7 +22,7 @@ constexpr std::string_view kind = "makina-keys-backup 1\n";
 
 /// A backup whose content is this, as somebody who knows the passphrase could make it.
 std::filesystem::path forged(const Scratch& scratch, const std::string& content) {
-    const auto file = scratch / "forged";
+    auto file = scratch / "forged";
     std::filesystem::remove(file);
     write_new(file, std::string(kind) + put_in_envelope(content, kind, "pass"));
     return file;

@@ -220,6 +220,7 @@ std::string typed(const std::vector<std::string>& lines, const std::vector<std::
     if (pid < 0) throw std::runtime_error("cannot make a terminal");
     if (pid == 0) {
         std::vector<char*> words;
+        words.reserve(argv.size() + 1);
         for (const std::string& word : argv) words.push_back(const_cast<char*>(word.c_str()));
         words.push_back(nullptr);
         execv(words[0], words.data());

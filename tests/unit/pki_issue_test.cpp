@@ -48,7 +48,7 @@ class Issue : public testing::Test {
     /// Verifies a payload's certificate against the authority's, for a purpose, half a year later.
     std::filesystem::path verified(const Bundle& bundle, const std::string& name, const std::string& authority,
                                    const std::string& purpose) {
-        const auto file = scratch_.write(name, payload(bundle, name));
+        auto file = scratch_.write(name, payload(bundle, name));
         EXPECT_EQ(openssl({"verify", "-x509_strict", "-purpose", purpose, "-attime", std::to_string(now + year / 2),
                            "-CAfile", (scratch_ / ("keys/" + authority + ".crt")).string(), file.string()}),
                   file.string() + ": OK\n");

@@ -9,10 +9,7 @@ namespace makina {
 namespace {
 
 using keyrings::fresh;
-using keyrings::now;
-using keyrings::recipient;
 using keyrings::words_of;
-using keyrings::year;
 
 const std::string hex64(64, 'a');
 const std::string hex32(32, 'b');

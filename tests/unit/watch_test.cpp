@@ -18,7 +18,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-using std::chrono_literals::operator""ms;
+using std::chrono::milliseconds;
 
 std::uint16_t port_of(const HttpServer& server) {
     const std::string url = server.url("");
@@ -62,7 +62,7 @@ TEST(Watch, AsksAllNodesAndKeepsTheirOrder) {
     const std::uint16_t nobody = Silent().port();
     const auto replies = ask_nodes(
         {{"a", here, port_of(first)}, {"b", here, nobody}, {"c", here, port_of(other)}, {"d", here, port_of(second)}},
-        30'000ms);
+        milliseconds(30'000));
     ASSERT_EQ(replies.size(), 4U);
     EXPECT_EQ(replies[0].document, "{\"a\":1}");
     EXPECT_EQ(replies[0].fault, "");
@@ -75,14 +75,14 @@ TEST(Watch, AsksAllNodesAndKeepsTheirOrder) {
 TEST(Watch, DoesNotWaitForOneThatSaysNothing) {
     const HttpServer lively({{"/status.json", {.body = "{}"}}});
     const Silent silent;
-    const auto replies = ask_nodes({{"a", here, silent.port()}, {"b", here, port_of(lively)}}, 300ms);
+    const auto replies = ask_nodes({{"a", here, silent.port()}, {"b", here, port_of(lively)}}, milliseconds(300));
     EXPECT_EQ(replies.at(0).fault, "no answer within 1 s");
     EXPECT_EQ(replies.at(1).document, "{}");
 }
 
 TEST(Watch, RefusesAnAnswerWithoutEnd) {
     const HttpServer endless({{"/status.json", {.body = std::string(100'000, 'x')}}});
-    EXPECT_EQ(ask_nodes({{"a", here, port_of(endless)}}, 30'000ms).at(0).fault, "too long an answer");
+    EXPECT_EQ(ask_nodes({{"a", here, port_of(endless)}}, milliseconds(30'000)).at(0).fault, "too long an answer");
 }
 
 TEST(Watch, ATableShowsWhatEachWaitsForAndFitsTheTerminal) {
