@@ -42,7 +42,7 @@ std::string hindrance(Host& host, const Interface& interface, const Bundle& bund
 /// file, as networkctl reads it (systemd's sd-network). One that is still at it after a minute is not coming to an end.
 bool is_configuring(Host& host, const Interface& interface) {
     constexpr std::int64_t patience = 60;
-    const auto index = host.read("/sys/class/net/" + interface.name + "/ifindex", 64);
+    const auto index = host.read("/sys/class/net/" + interface.name + "/ifindex", 4096);  // sysfs says a page each
     if (!index || host.uptime() > patience) return false;
     const std::string number = index->substr(0, index->find('\n'));
     const auto state = host.read("/run/systemd/netif/links/" + number, 64 << 10);
