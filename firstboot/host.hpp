@@ -55,6 +55,9 @@ struct Disk {
     std::vector<int> partitions;  ///< as the kernel has them
 };
 
+/// The name of a bundle that is handed over, on a stick or on the boot partition.
+inline constexpr const char* delivery_name = "makina.bundle";
+
 /// A bundle that somebody has handed over: on the boot partition or on a stick.
 struct Delivery {
     std::string place;  ///< for people and for take_delivery: "/boot/firmware/makina.bundle"

@@ -11,6 +11,7 @@
 #include <ctime>
 
 #include "firstboot/bundle/digest.hpp"
+#include "firstboot/bundle/encoding.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/bundle/handle.hpp"
 #include "firstboot/bundle/sealed.hpp"

@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "firstboot/bundle/encoding.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/bundle/payload.hpp"
 

@@ -5,6 +5,7 @@
 #include "builder/pki/seal.hpp"
 #include "builder/pki/state.hpp"
 #include "firstboot/bundle/digest.hpp"
+#include "firstboot/bundle/encoding.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/bundle/sealed.hpp"
 

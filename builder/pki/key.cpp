@@ -135,21 +135,4 @@ std::string secret_bytes(std::size_t count) {
     return bytes;
 }
 
-std::string to_hex(std::string_view bytes) {
-    constexpr std::string_view digits = "0123456789abcdef";
-    std::string text;
-    for (const char byte : bytes) {
-        text += digits[static_cast<unsigned char>(byte) >> 4];
-        text += digits[static_cast<unsigned char>(byte) & 15];
-    }
-    return text;
-}
-
-std::string to_base64(std::string_view bytes) {
-    std::vector<unsigned char> text(bytes.size() / 3 * 4 + 5);
-    const int size = EVP_EncodeBlock(text.data(), reinterpret_cast<const unsigned char*>(bytes.data()),
-                                     static_cast<int>(bytes.size()));
-    return {text.begin(), text.begin() + size};
-}
-
 }  // namespace makina

@@ -35,8 +35,5 @@ using Key = std::shared_ptr<evp_pkey_st>;
 
 /// From OpenSSL's generator for private things.
 [[nodiscard]] std::string secret_bytes(std::size_t count);
-[[nodiscard]] std::string to_hex(std::string_view bytes);
-/// RFC 4648, padded, on one line.
-[[nodiscard]] std::string to_base64(std::string_view bytes);
 
 }  // namespace makina

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "builder/pki/envelope.hpp"
+#include "firstboot/bundle/encoding.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/bundle/lines.hpp"
 

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <vector>
 
+#include "firstboot/bundle/encoding.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/bundle/handle.hpp"
 
@@ -18,21 +19,11 @@ void require(int code) {
     if (code != 1) throw Error("OpenSSL could not compute a checksum");
 }
 
-std::string to_hex(const unsigned char* bytes, unsigned int size) {
-    constexpr std::string_view digits = "0123456789abcdef";
-    std::string text;
-    for (unsigned int i = 0; i < size; ++i) {
-        text += digits[bytes[i] >> 4];
-        text += digits[bytes[i] & 15];
-    }
-    return text;
-}
-
 std::string digest_of(std::string_view bytes, const EVP_MD* kind) {
     std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
     unsigned int size = 0;
     require(EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, kind, nullptr));
-    return to_hex(digest.data(), size);
+    return to_hex({reinterpret_cast<const char*>(digest.data()), size});
 }
 
 }  // namespace
@@ -55,7 +46,7 @@ std::string Sha256::hex() {
     std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
     unsigned int size = 0;
     require(EVP_DigestFinal_ex(state_->context.get(), digest.data(), &size));
-    return to_hex(digest.data(), size);
+    return to_hex({reinterpret_cast<const char*>(digest.data()), size});
 }
 
 std::string sha256(std::string_view bytes) {

@@ -16,7 +16,6 @@ namespace makina {
 namespace {
 
 constexpr const char* boot_partition = "/boot/firmware";
-constexpr const char* file_name = "makina.bundle";
 constexpr const char* mount_point = "/run/makina/stick";
 constexpr std::size_t most_sticks = 8;
 
@@ -82,7 +81,7 @@ std::string bytes_of(int file) {
 }  // namespace
 
 std::optional<Delivery> delivery_in(int folder, const std::string& place) {
-    const Descriptor file(openat(folder, file_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+    const Descriptor file(openat(folder, delivery_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
     if (!file && errno == ENOENT) return std::nullopt;
     struct stat facts {};
     const bool fits = file && fstat(file.get(), &facts) == 0 && S_ISREG(facts.st_mode) &&
@@ -115,7 +114,7 @@ std::vector<Stick> usb_sticks(const std::string& sysfs) {
 std::vector<Delivery> Deliveries::all() {
     std::vector<Delivery> found;
     if (const Descriptor folder = files_.folder(boot_partition)) {
-        if (auto delivery = delivery_in(folder.get(), std::string(boot_partition) + "/" + file_name)) {
+        if (auto delivery = delivery_in(folder.get(), std::string(boot_partition) + "/" + delivery_name)) {
             found.push_back(std::move(*delivery));
         }
     }
@@ -128,7 +127,7 @@ std::vector<Delivery> Deliveries::all() {
         } else {
             const Mounted mounted(files_, stick.name, false);
             Seen seen{stick.plugged, std::nullopt};
-            if (mounted.mounted()) seen.delivery = delivery_in(mounted.folder(), stick.name + ":" + file_name);
+            if (mounted.mounted()) seen.delivery = delivery_in(mounted.folder(), stick.name + ":" + delivery_name);
             present.emplace(stick.name, std::move(seen));
         }
         const auto& delivery = present.at(stick.name).delivery;
@@ -145,12 +144,12 @@ void Deliveries::wipe(const Delivery& delivery) {
     Mounted mounted(files_, stick, true);
     if (!mounted.mounted()) throw_system("mounting /dev/" + stick + " to wipe " + delivery.place);
     during("wiping " + delivery.place, [&] {
-        Descriptor file(openat(mounted.folder(), file_name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+        Descriptor file(openat(mounted.folder(), delivery_name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
         if (!file && errno == ENOENT) return;
         if (!file) throw_system("opening");
         overwrite(file.get());
         file.reset();
-        if (unlinkat(mounted.folder(), file_name, 0) != 0) throw_system("removing");
+        if (unlinkat(mounted.folder(), delivery_name, 0) != 0) throw_system("removing");
         if (syncfs(mounted.folder()) != 0) throw_system("syncing");
         if (!mounted.release()) throw_system("unmounting");
     });

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <string>
 
+#include "firstboot/bundle/encoding.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/bundle/lines.hpp"
 #include "firstboot/node/node.hpp"
@@ -22,14 +23,7 @@ bool has_machine_id(Host& host) {
 }
 
 std::string new_machine_id(Host& host) {
-    constexpr std::string_view digits = "0123456789abcdef";
-    std::string text;
-    for (const char c : host.random(16)) {
-        const auto byte = static_cast<unsigned char>(c);
-        text += digits[byte >> 4];
-        text += digits[byte & 15];
-    }
-    return text + "\n";
+    return to_hex(host.random(16)) + "\n";
 }
 
 /// hosts(5): an address, then its names, up to a comment.

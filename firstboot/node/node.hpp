@@ -12,13 +12,12 @@ namespace makina {
 
 /// Where things are kept on the node; the folder is root's alone.
 namespace kept {
-inline constexpr const char* bundle = "/var/lib/makina/bundle";  ///< the sealed bundle, until joined
+inline constexpr const char* bundle = Bundle::path;              ///< the sealed bundle, until joined
 inline constexpr const char* trust = "/var/lib/makina/trust";    ///< newer than the card's own
 inline constexpr const char* epoch = "/var/lib/makina/epoch";    ///< highest that was used, a decimal number
 inline constexpr const char* clock = "/var/lib/makina/clock";    ///< when the time was last known, seconds since 1970
 inline constexpr const char* joined = "/var/lib/makina/joined";  ///< done-mark: the bundle without payloads
 inline constexpr const char* clock_epoch = "/usr/lib/clock-epoch";  ///< its time stamp is when the image was built
-inline constexpr const char* delivery = "makina.bundle";            ///< name of a bundle that is handed over
 }  // namespace kept
 
 /// What verifying found.

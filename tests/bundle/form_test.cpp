@@ -8,24 +8,13 @@
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/bundle/payload.hpp"
 #include "tests/bundle/bundles.hpp"
+#include "tests/bundle/refusals.hpp"
 
 namespace makina {
 namespace {
 
-std::string refusal(const std::string& content) {
-    try {
-        static_cast<void>(decode_bundle(content));
-        return "";
-    } catch (const Untrusted& error) {
-        return error.what();
-    }
-}
-
-std::string replaced(std::string text, const std::string& what, const std::string& with) {
-    const std::size_t at = text.find(what);
-    EXPECT_NE(at, std::string::npos) << what;
-    return text.replace(at, what.size(), with);
-}
+using forge::refusal_of_content;
+using forge::replaced;
 
 TEST(Bundle, ReadsWhatItWrote) {
     Bundle bundle = forge::worker_bundle();
@@ -131,7 +120,8 @@ TEST(Bundle, RefusesEachWrongLineOfItsHead) {
         {"makina\n", "makina\r\n", "a character that is not printable ASCII, line 3"},
     };
     const std::string good = encode(forge::worker_bundle());
-    for (const Bad& bad : all) EXPECT_EQ(refusal(replaced(good, bad.is, bad.instead)), bad.words) << bad.instead;
+    for (const Bad& bad : all)
+        EXPECT_EQ(refusal_of_content(replaced(good, bad.is, bad.instead)), bad.words) << bad.instead;
 }
 
 TEST(Bundle, RefusesEachWrongPayload) {
@@ -157,12 +147,13 @@ TEST(Bundle, RefusesEachWrongPayload) {
         {"payload trust", "payload  trust", "a worker has no payload of this name, line 20"},
     };
     const std::string good = encode(forge::worker_bundle());
-    for (const Bad& bad : all) EXPECT_EQ(refusal(replaced(good, bad.is, bad.instead)), bad.words) << bad.instead;
-    EXPECT_EQ(refusal(good + "x"), "bytes that no payload accounts for, line 21");
-    EXPECT_EQ(refusal(good.substr(0, good.size() - 1)), "payload trust ends early, line 21");
-    EXPECT_EQ(refusal(""), "a line without its end, line 1");
-    EXPECT_EQ(refusal(good.substr(0, 19)), "a line without its end, line 1");
-    EXPECT_EQ(refusal(std::string(Bundle::largest + 1, 'x')), "the bundle is larger than any can be");
+    for (const Bad& bad : all)
+        EXPECT_EQ(refusal_of_content(replaced(good, bad.is, bad.instead)), bad.words) << bad.instead;
+    EXPECT_EQ(refusal_of_content(good + "x"), "bytes that no payload accounts for, line 21");
+    EXPECT_EQ(refusal_of_content(good.substr(0, good.size() - 1)), "payload trust ends early, line 21");
+    EXPECT_EQ(refusal_of_content(""), "a line without its end, line 1");
+    EXPECT_EQ(refusal_of_content(good.substr(0, 19)), "a line without its end, line 1");
+    EXPECT_EQ(refusal_of_content(std::string(Bundle::largest + 1, 'x')), "the bundle is larger than any can be");
 }
 
 TEST(Bundle, IsNotWrittenIfItCouldNotBeRead) {

@@ -9,6 +9,7 @@
 #include "firstboot/bundle/payload.hpp"
 #include "firstboot/bundle/sealed.hpp"
 #include "tests/bundle/bundles.hpp"
+#include "tests/bundle/refusals.hpp"
 
 namespace makina {
 namespace {
@@ -23,20 +24,8 @@ std::string refusal(const std::string& sealed, const Trust& trust) {
     }
 }
 
-std::string refusal_of_content(const std::string& content) {
-    try {
-        static_cast<void>(decode_bundle(content));
-        return "";
-    } catch (const Untrusted& error) {
-        return error.what();
-    }
-}
-
-std::string replaced(std::string text, const std::string& what, const std::string& with) {
-    const std::size_t at = text.find(what);
-    EXPECT_NE(at, std::string::npos) << what;
-    return text.replace(at, what.size(), with);
-}
+using forge::refusal_of_content;
+using forge::replaced;
 
 TEST(Row1, NamesTheRuleAndGivesNothingOut) {
     const forge::World world;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "builder/pki/material.hpp"
+#include "firstboot/bundle/encoding.hpp"
 #include "firstboot/bundle/handle.hpp"
 
 namespace makina::scan {

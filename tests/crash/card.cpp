@@ -118,7 +118,7 @@ void make_card(const fs::path& card, const fs::path& tree) {
 void read_node(const fs::path& root, const Promise& promise, Found& found) {
     const auto content = [&](std::string_view path) { return content_of(root.string() + std::string(path)); };
     found.bundle = content(kept::bundle);
-    found.delivered = content((fs::path("/boot/firmware") / kept::delivery).string());
+    found.delivered = content((fs::path("/boot/firmware") / delivery_name).string());
     found.journal = content(Journal::path);
     found.joined = content(kept::joined);
     for (const auto& [path, right] : promise.payloads) {

@@ -9,6 +9,7 @@
 
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/bundle/payload.hpp"
+#include "firstboot/host.hpp"
 #include "firstboot/journal.hpp"
 #include "firstboot/machine/machine.hpp"
 #include "firstboot/node/node.hpp"
@@ -175,7 +176,7 @@ Node make_node(const NodeWish& wish) {
     put(on(kept::bundle), node.promise.bundle, 0600);
     put(on(Journal::path), encode(full_journal()), 0600);
     fs::permissions(on(kept::bundle).parent_path(), fs::perms::owner_all);
-    if (wish.has_delivery) put(on("/boot/firmware") / kept::delivery, node.promise.delivered);
+    if (wish.has_delivery) put(on("/boot/firmware") / delivery_name, node.promise.delivered);
     return node;
 }
 
