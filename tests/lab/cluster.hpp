@@ -25,12 +25,16 @@ class Cluster {
     void boot(const std::string& node);
     /// As boot, but for the daemon.
     void boot_without_daemon(const std::string& node);
+    /// True once all of them say that they have joined.
+    [[nodiscard]] bool have_joined(const std::vector<std::string>& nodes) const;
+    /// What they say, and their daemons' logs: for people, when a test fails.
+    [[nodiscard]] std::string story(const std::vector<std::string>& nodes) const;
 
     [[nodiscard]] Machine& machine(const std::string& node) const { return *machines_.at(node); }
     [[nodiscard]] const Switch& lan() const { return lan_; }
     [[nodiscard]] Keys& keys() { return *keys_; }
     [[nodiscard]] Profile& profile() { return profile_; }
-    /// The value of a field of the daemon's status; empty if it does not answer.
+    /// The value of a field of the status that the daemon told last; empty if there is none.
     [[nodiscard]] std::string status(const std::string& node, const std::string& field) const;
     [[nodiscard]] std::string address(const std::string& node) const;
     /// The folder of the keys; no passphrase.
