@@ -22,6 +22,8 @@ struct Stage {
     std::string_view name;
     Outcome (*ask)(Host& host, const Bundle& bundle);  ///< are you done? Changes nothing.
     Outcome (*act)(Host& host, const Bundle& bundle);  ///< does it, or as much as can be done now
+    /// It may be undone from outside: it is asked again for as long as the daemon runs, on a joined node too.
+    bool lasting = false;
 };
 
 /// The stages of a role after the bundle is verified, in order, the sealing-up last. Throws Error for an unknown role.

@@ -131,6 +131,14 @@ Answer FakeHost::run(const std::vector<std::string>& argv, unsigned) {
     return answer;
 }
 
+bool FakeHost::reload(const std::string& service) {
+    const auto found = reloads.find(service);
+    if (found == reloads.end()) return false;
+    change(
+        "reload " + service, [] {}, [&] { found->second(*this); });
+    return true;
+}
+
 void FakeHost::set_clock(std::int64_t seconds) {
     if (seconds <= machine.moment.now) return;
     change(
@@ -142,6 +150,10 @@ bool FakeHost::wait(unsigned seconds) {
     machine.moment.now += seconds;
     if (world) world(*this);
     return machine.uptime < stop_at;
+}
+
+void FakeHost::pause() {
+    if (++tenths_ % 10 == 0) (void)wait(1);
 }
 
 std::string FakeHost::random(std::size_t bytes) {

@@ -63,7 +63,8 @@ class FakeHost final : public Host {
     FakeMachine& machine;
     std::map<std::string, Program> programs;  ///< by argv[0]
     std::optional<Accident> accident;
-    std::function<void(FakeHost&)> world;         ///< called after each wait: what goes on outside
+    std::map<std::string, std::function<void(FakeHost&)>> reloads;  ///< by service: what it does when it is told
+    std::function<void(FakeHost&)> world;                           ///< called after each wait: what goes on outside
     std::function<void(FakeHost&)> after_change;  ///< called after each change, also a half one: what must always hold
     std::int64_t not_before = 0;                  ///< of the signers' certificates
     std::int64_t stop_at = INT64_MAX;             ///< uptime at which the daemon is asked to end
@@ -93,12 +94,14 @@ class FakeHost final : public Host {
 
     // Programs.
     Answer run(const std::vector<std::string>& argv, unsigned seconds) override;
+    bool reload(const std::string& service) override;
 
     // Time.
     Moment moment() override { return machine.moment; }
     void set_clock(std::int64_t seconds) override;
     std::int64_t uptime() override { return machine.uptime; }
     bool wait(unsigned seconds) override;
+    void pause() override;
 
     // The board.
     std::string architecture() override { return machine.architecture; }
@@ -130,6 +133,8 @@ class FakeHost final : public Host {
   private:
     void change(const std::string& what, const std::function<void()>& half, const std::function<void()>& whole);
     [[nodiscard]] bool fails(Accident::Kind kind) const;
+
+    int tenths_ = 0;  ///< of a second
 };
 
 /// Power off and on again: what was only in memory is gone.
