@@ -42,6 +42,7 @@ class Daemon {
     void keep_time();
     [[nodiscard]] bool begin_again();
     [[nodiscard]] bool undone();
+    [[nodiscard]] bool was_cut(const Stage& stage) const { return stage.unseen && diary_.is_open(stage.name); }
     void adopt(const Identity& identity);
     void finish(const std::string& stage, const Outcome& outcome);
     void notice(const std::string& stage, const std::string& text);
@@ -79,7 +80,7 @@ Way Daemon::pass() {
     Way way = verified(identity);
     if (way != Way::on) return way;
     for (const Stage& stage : stages_of(identity.bundle.role)) {
-        if (identity.joined && !stage.lasting) continue;
+        if (identity.joined && !stage.lasting && !was_cut(stage)) continue;
         way = reach(std::string(stage.name), [&] { return attempt(stage, identity.bundle); });
         if (way != Way::on) return way;
     }
@@ -146,7 +147,7 @@ Way Daemon::reach(const std::string& stage, const std::function<Outcome()>& atte
 
 Outcome Daemon::attempt(const Stage& stage, const Bundle& bundle) {
     Outcome outcome = stage.ask(host_, bundle);
-    if (outcome.done) return outcome;
+    if (outcome.done && !was_cut(stage)) return outcome;
     diary_.intend(std::string(stage.name));
     return stage.act(host_, bundle);
 }

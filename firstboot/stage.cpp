@@ -14,7 +14,7 @@ std::vector<Stage> stages_of(std::string_view role) {
             {"preflight", ask_preflight, do_preflight},
             {"keys", ask_keys, do_keys},
             join_stage(role),
-            {"seal", ask_seal, do_seal}};
+            {"seal", ask_seal, do_seal, false, true}};
 }
 
 }  // namespace makina

@@ -110,12 +110,15 @@ void FakeHost::wipe(const std::string& path) {
                 if (i / 64 % 2 == 0) content[i] = '\0';
             }
         },
-        [&] { machine.files.erase(path); });
+        [&] {
+            machine.files.erase(path);
+            machine.trimmed = false;
+        });
 }
 
 void FakeHost::trim() {
     change(
-        "trim", [] {}, [] {});
+        "trim", [] {}, [&] { machine.trimmed = true; });
 }
 
 Answer FakeHost::run(const std::vector<std::string>& argv, unsigned) {

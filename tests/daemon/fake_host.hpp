@@ -30,6 +30,7 @@ using Program = std::function<Answer(FakeHost&, const std::vector<std::string>&)
 struct FakeMachine {
     std::map<std::string, FakeFile> files;  ///< of every file system, /proc and /sys among them
     std::uint64_t free = std::uint64_t{4} << 30;
+    bool trimmed = true;  ///< the card knows of every block whose file was wiped
 
     Moment moment{1700000000, false};
     std::int64_t boot_clock = 0;  ///< what the clock says after power-on

@@ -327,6 +327,7 @@ std::string essence(const FakeMachine& machine) {
     const Disk& disk = machine.disk;
     text += sha256(disk.table) + " " + std::to_string(disk.root_sectors) + " " +
             std::to_string(disk.file_system_sectors) + " " + std::to_string(disk.partitions.size()) + "\n";
+    text += machine.trimmed ? "" : "a wiped bundle that the card may still have\n";
     for (const Delivery& delivery : machine.deliveries) text += delivery.place + " " + sha256(delivery.bytes) + "\n";
     return text;
 }
