@@ -30,6 +30,8 @@ namespace makina {
 [[nodiscard]] std::vector<const Node*> balancers_of(const Profile& profile);
 /// The container that holds a pod's namespaces, as kubeadm of this version names it.
 [[nodiscard]] std::string pause_image(const Version& version);
+/// Major version of an installed package; 0 if the base has not got it. Throws Error for one without a number.
+[[nodiscard]] int major_of(const BaseFacts& base, const std::string& package);
 /// Major version of the installed containerd; 1 if the base has none yet, as Debian's is.
 [[nodiscard]] int containerd_major(const BaseFacts& base);
 /// The packages of Kubernetes that a node of this role needs and the base lacks.

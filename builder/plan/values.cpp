@@ -184,6 +184,8 @@ Value::Group template_values(const Profile& profile, const Node& node, const Bas
         {"static_balancer", static_pod},
         {"keepalived", keepalived_group(profile, node)},
         {"resolved", base.packages.count("systemd-resolved") == 1},
+        // An older networkd takes the address away while it asks who has it: 252 does, 257 does not.
+        {"takes_address", major_of(base, "systemd") >= 257},
         {"containerd", Value::Group{{"config_3", containerd_major(base) >= 2},
                                     {"pause_image", pause_image(profile.kubernetes.version)}}},
         {"kubelet", Value::Group{{"extra_args", "--node-ip=" + to_string(node.address)}}},

@@ -44,6 +44,19 @@ std::string option_value(const std::string& text) {
     return value;
 }
 
+/// Sticks, as a person would plug them in.
+std::vector<std::string> stick_arguments(const Machine& machine) {
+    if (machine.sticks.empty()) return {};
+    std::vector<std::string> arguments = {"-device", "qemu-xhci"};
+    for (std::size_t i = 0; i < machine.sticks.size(); ++i) {
+        const std::string id = "stick" + std::to_string(i);
+        const std::string image = option_value(std::filesystem::absolute(machine.sticks[i]).string());
+        arguments.insert(arguments.end(), {"-drive", "if=none,format=raw,id=" + id + ",file=" + image, "-device",
+                                           "usb-storage,removable=on,drive=" + id});
+    }
+    return arguments;
+}
+
 /// The card as a virtio disk. Nothing is flushed to ours: if the power goes here, it goes in the machine as well.
 std::vector<std::string> disk_arguments(const Machine& machine, const std::string& changes) {
     const std::string image = option_value(std::filesystem::absolute(machine.image).string());
@@ -88,6 +101,8 @@ std::vector<std::string> qemu_arguments(const Machine& machine, const std::strin
     if (!initrd.empty()) add({"-initrd", initrd});
     const std::vector<std::string> disk = disk_arguments(machine, changes);
     argv.insert(argv.end(), disk.begin(), disk.end());
+    const std::vector<std::string> sticks = stick_arguments(machine);
+    argv.insert(argv.end(), sticks.begin(), sticks.end());
     add({"-device", "virtio-rng-pci"});
     // Standard output is the console, standard error the probe's port; both are pipes to us.
     add({"-chardev", "file,id=console,path=/dev/stdout", "-serial", "chardev:console"});

@@ -24,6 +24,8 @@ struct Machine {
     std::function<void(std::string_view)> on_console;  ///< bytes of the serial console
     std::function<void(const std::string&)> on_line;   ///< lines of the probe's port and QEMU's own words
     std::function<void()> on_tick;                     ///< about once a second; may throw to end it
+    /// Images of USB sticks that are plugged in; they are written.
+    std::vector<std::filesystem::path> sticks;
 };
 
 /// Runs the machine until it stops. An exception from one of the functions ends it and passes on. No file is left

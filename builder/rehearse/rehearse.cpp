@@ -219,7 +219,8 @@ Verdict rehearse(const RehearseRequest& request) {
                     network_cards(card),
                     [&](std::string_view bytes) { rehearsal.console(bytes); },
                     [&](const std::string& line) { rehearsal.port(line); },
-                    [&] { rehearsal.tick(); }};
+                    [&] { rehearsal.tick(); },
+                    request.sticks};
     try {
         run_machine(machine);
         verdict.stopped = "the machine went off before it had answered";

@@ -110,7 +110,10 @@ void FakeHost::wipe(const std::string& path) {
                 if (i / 64 % 2 == 0) content[i] = '\0';
             }
         },
-        [&] { machine.files.erase(path); });
+        [&] {
+            machine.files.erase(path);
+            machine.trimmed = false;
+        });
 }
 
 void FakeHost::rename(const std::string& path, const std::string& name) {
@@ -134,7 +137,7 @@ void FakeHost::rename(const std::string& path, const std::string& name) {
 
 void FakeHost::trim() {
     change(
-        "trim", [] {}, [] {});
+        "trim", [] {}, [&] { machine.trimmed = true; });
 }
 
 Answer FakeHost::run(const std::vector<std::string>& argv, unsigned) {
@@ -150,6 +153,14 @@ Answer FakeHost::run(const std::vector<std::string>& argv, unsigned) {
     return answer;
 }
 
+bool FakeHost::reload(const std::string& service) {
+    const auto found = reloads.find(service);
+    if (found == reloads.end()) return false;
+    change(
+        "reload " + service, [] {}, [&] { found->second(*this); });
+    return true;
+}
+
 void FakeHost::set_clock(std::int64_t seconds) {
     if (seconds <= machine.moment.now) return;
     change(
@@ -161,6 +172,10 @@ bool FakeHost::wait(unsigned seconds) {
     machine.moment.now += seconds;
     if (world) world(*this);
     return machine.uptime < stop_at;
+}
+
+void FakeHost::pause() {
+    if (++tenths_ % 10 == 0) (void)wait(1);
 }
 
 std::string FakeHost::random(std::size_t bytes) {

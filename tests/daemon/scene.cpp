@@ -19,8 +19,6 @@
 namespace makina::test {
 namespace {
 
-constexpr const char* network_file = "/etc/systemd/network/10-makina.network";
-
 bool runs_kubelet(const std::string& role) {
     return role == "control-plane" || role == "worker";
 }
@@ -63,9 +61,12 @@ Answer make_host_keys(FakeHost& host, const std::vector<std::string>&) {
 
 /// systemd-networkd: the address that the network's file names.
 Answer reconfigure(FakeHost& host, const std::vector<std::string>& argv) {
+    constexpr std::string_view key = "Address=";
     for (Interface& interface : host.machine.interfaces) {
         if (argv.size() == 3 && argv[1] == "reconfigure" && interface.name == argv[2]) {
-            interface.addresses = {host.text(network_file)};
+            const std::string text = host.text(network_file);
+            const std::size_t begin = text.find(key) + key.size();
+            interface.addresses = {text.substr(begin, text.find('\n', begin) - begin)};
             return {};
         }
     }
@@ -275,6 +276,11 @@ Trust trust_of(const std::string& role) {
     return {bundle.cluster_id, bundle.node, bundle.role, {first_signer()}, {}};
 }
 
+std::string network_settings() {
+    return "# as an image has it\n[Match]\nName=eth0 en*\n\n[Network]\nGateway=192.168.3.1\n\n[Address]\n"
+           "Address=192.168.3.251/24\nDuplicateAddressDetection=ipv4\n";
+}
+
 FakeMachine new_machine(const std::string& role) {
     FakeMachine machine;
     machine.moment = {0, false};
@@ -285,7 +291,7 @@ FakeMachine new_machine(const std::string& role) {
     machine.files[kept::clock_epoch].modified = issued - a_day;
     host.put(std::string(Trust::path), encode(trust_of(role)));
     host.put(kept::bundle, seal(bundle_of(role), first_signer()), {0600, "root", "root"});
-    host.put(network_file, bundle_of(role).address);
+    host.put(network_file, network_settings());
     host.put("/etc/hostname", "localhost\n");
     host.put("/proc/sys/kernel/hostname", "localhost\n");
     host.put("/etc/hosts", "127.0.0.1 localhost\n");
@@ -357,6 +363,7 @@ std::string essence(const FakeMachine& machine) {
     const Disk& disk = machine.disk;
     text += sha256(disk.table) + " " + std::to_string(disk.root_sectors) + " " +
             std::to_string(disk.file_system_sectors) + " " + std::to_string(disk.partitions.size()) + "\n";
+    text += machine.trimmed ? "" : "a wiped bundle that the card may still have\n";
     for (const Delivery& delivery : machine.deliveries) text += delivery.place + " " + sha256(delivery.bytes) + "\n";
     return text;
 }

@@ -449,6 +449,15 @@ TEST_F(RehearseTest, WritesTheCardIfALogIsWanted) {
     EXPECT_TRUE(std::filesystem::exists(asked.write_log));
 }
 
+TEST_F(RehearseTest, PlugsSticksIn) {
+    fake_qemu(std::string("case \"$*\" in *qemu-xhci*stick0,file=*a,,b.img*usb-storage,removable=on,drive=stick0*) ;; "
+                          "*) exit 1;; esac\n") +
+              good_boot);
+    RehearseRequest asked = request();
+    asked.sticks = {scratch / "a,b.img"};
+    EXPECT_EQ(rehearse(asked).reached.back().stage, BootStage::multi_user);
+}
+
 TEST(OverlayDisk, SaysItsSizeAndWhichOfItsClustersAreUsed) {
     const std::string disk = overlay_disk(0x1'2345'6000);
     ASSERT_EQ(disk.size(), 4U << 16);
