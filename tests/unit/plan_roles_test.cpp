@@ -324,18 +324,23 @@ TEST(Plan, GatewaysShareTheAddressThatTheNodesHaveAsTheirs) {
     const std::string config = content(plan, "/etc/keepalived/keepalived.conf");
     for (const char* line :
          {"\n    state BACKUP\n    priority 100\n    track_interface {\n        eth0 weight -20\n    }\n",
-          "\n    weight -20\n    init_fail\n", "\n    virtual_router_id 78\n", "\n    unicast_src_ip 192.168.3.3\n",
+          "\n    weight -20\n    init_fail\n", "\n    virtual_router_id 78\n",
           "\n    unicast_peer {\n        192.168.3.2\n    }\n    check_unicast_src\n",
-          "\n        192.168.3.1/32 dev eth1\n        192.168.1.9/32 dev eth0\n",
-          "\n    notify /usr/lib/makina/gateway-moved root\n"}) {
+          "\n        192.168.3.1/32 dev eth1\n", "\n        192.168.1.9/32 dev eth0 no_track\n",
+          "\n    notify /usr/lib/makina/gateway-moved\n"}) {
         EXPECT_THAT(config, HasSubstr(line));
     }
     // Whoever held it before would take it back from whoever has it now.
     EXPECT_THAT(content(plan_of(profile, "gateway-1"), "/etc/keepalived/keepalived.conf"),
                 HasSubstr("\n    priority 100\n"));
     EXPECT_TRUE(enabled(plan, "keepalived.service"));
-    EXPECT_THAT(content(plan, "/etc/systemd/system/keepalived.service.d/makina.conf"),
-                HasSubstr("\nExecStopPost=-/usr/bin/ip address delete 192.168.3.1/32 dev eth1\n"));
+    const std::string drop_in = content(plan, "/etc/systemd/system/keepalived.service.d/makina.conf");
+    EXPECT_THAT(drop_in, HasSubstr("\nExecStopPost=-/usr/bin/ip address delete 192.168.3.1/32 dev eth1\n"));
+    // A card that is plugged in again starts it anew.
+    EXPECT_THAT(drop_in, HasSubstr("\nBindsTo=sys-subsystem-net-devices-eth1.device\n"));
+    EXPECT_NE(plan.files.find("/etc/systemd/system/sys-subsystem-net-devices-eth1.device.wants/keepalived.service"),
+              nullptr);
+    EXPECT_EQ(device_unit("usb-lan.2"), "sys-subsystem-net-devices-usb\\x2dlan.2.device");
     EXPECT_THAT(content(plan, "/etc/nftables.conf"), HasSubstr("\ndefine gateways = {\n    192.168.3.2,\n}\n"));
 }
 

@@ -131,9 +131,7 @@ TEST(Rendered, KeepalivedAcceptsItsConfiguration) {
         // The scripts are on the node, and a user namespace knows no other user.
         std::string text = std::regex_replace(file.content, std::regex("/usr/lib/makina/[a-z-]+"), "/usr/bin/true");
         ASSERT_NE(text, file.content);
-        const std::string user = "script_user nobody";
-        ASSERT_NE(text.find(user), std::string::npos);
-        text.replace(text.find(user), user.size(), "script_user root");
+        text = std::regex_replace(text, std::regex("script_user nobody"), "script_user root");
         const std::string path = scratch.write("keepalived.conf", text).string();
         const std::string start =
             "ip link add eth0 type veth peer name eth1 && exec keepalived --config-test --log-console -f \"$0\"";
