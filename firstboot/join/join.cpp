@@ -3,6 +3,7 @@
 #include <string>
 
 #include "firstboot/bundle/error.hpp"
+#include "firstboot/join/etcd.hpp"
 #include "firstboot/join/gateway.hpp"
 #include "firstboot/join/unit.hpp"
 
@@ -36,10 +37,6 @@ Outcome ask_load_balancer(Host& host, const Bundle&) {
     return outcome.done ? running(host, "keepalived") : outcome;
 }
 
-Outcome ask_etcd(Host&, const Bundle&) {
-    return {false, "its join driver, which this version does not have"};
-}
-
 }  // namespace
 
 // Where joining is a person's, or the image's own units' work, the action is to ask again.
@@ -48,7 +45,7 @@ Stage join_stage(std::string_view role) {
     if (role == "worker") return {"join", ask_worker, ask_worker};
     if (role == "load-balancer") return {"join", ask_load_balancer, ask_load_balancer};
     if (role == "gateway") return {"join", ask_gateway, do_gateway};
-    if (role == "etcd") return {"join", ask_etcd, ask_etcd};
+    if (role == "etcd") return etcd_stage();
     throw Error("the role \"" + std::string(role) + "\" has no way to join");
 }
 
