@@ -167,7 +167,7 @@ TEST_F(TwoGateways, AlwaysHaveAHolderWhoAlsoAnswersNames) {
     // One reaches home again, and it is the other one.
     const std::string chosen = border->other(border->holder());
     border->home_net.heal(chosen);
-    EXPECT_TRUE(lab::becomes_true(8, [&] { return border->holder() == chosen; }));
+    EXPECT_TRUE(lab::becomes_true(12, [&] { return border->holder() == chosen; }));
     EXPECT_TRUE(lab::becomes_true(3, [&] { return serves_alone() && answers_names(); }));
     border->home_net.heal(border->other(chosen));
     // What somebody else has taken away comes back.
@@ -222,9 +222,9 @@ void lose_home_behind_a_live_cable(Border& border) {
         EXPECT_TRUE(border.stays(border.holder(), 5)) << "a router that answers no pings is there all the same";
         const std::string holder = border.holder();
         border.home_net.run({"ip", "link", "set", holder, "nomaster"});
-        EXPECT_TRUE(lab::becomes_true(15, [&] { return border.holder() == border.other(holder); }));
+        EXPECT_TRUE(lab::becomes_true(20, [&] { return border.holder() == border.other(holder); }));
         border.home_net.run({"ip", "link", "set", holder, "master", "bridge"});
-        EXPECT_TRUE(border.stays(border.other(holder), 6));
+        EXPECT_TRUE(border.stays(border.other(holder), 8));
     }
     border.home.run_checked({"sysctl", "--quiet", "--write", "net.ipv4.icmp_echo_ignore_all=0"});
 }
