@@ -28,6 +28,24 @@ void drop_loose_links(FileTree& tree) {
     }
 }
 
+// What only some nodes of a role run: a link of the overlay would enable it on all of them.
+void enable_units(const Profile& profile, ImagePlan& plan) {
+    if (plan.node.role != Role::gateway) return;
+    const std::pair<const char*, bool> units[] = {{"keepalived.service", profile.shares_gateway()},
+                                                  {"conntrackd.service", profile.gateway.conntrack_sync}};
+    for (const auto& [unit, runs] : units) {
+        if (!runs) continue;
+        for (const std::string& when :
+             {std::string("multi-user.target"), device_unit(inside_interface(profile.gateway, plan.node))}) {
+            plan.files.put(File{.path = "/etc/systemd/system/" + when + ".wants/" + unit,
+                                .kind = FileKind::symlink,
+                                .mode = 0777,
+                                .content = std::string("/usr/lib/systemd/system/") + unit,
+                                .origin = "gateways that share an address"});
+        }
+    }
+}
+
 }  // namespace
 
 void add_extra_files(const Profile& profile, ImagePlan& plan) {
@@ -70,6 +88,7 @@ ImagePlan plan_image(const Profile& profile, const Node& node, const BaseFacts& 
         read_overlay(overlays / folder, "overlays/" + folder, values, plan.files);
     }
     drop_loose_links(plan.files);
+    enable_units(profile, plan);
     adapt_to_layout(profile, node, base, plan);
     use_old_iptables(profile, plan);
     add_manifests(profile, plan);

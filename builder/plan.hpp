@@ -56,8 +56,9 @@ struct ImagePlan {
 [[nodiscard]] ImagePlan plan_image(const Profile& profile, const Node& node, const BaseFacts& base,
                                    const std::filesystem::path& overlays);
 
-/// The gateway's interface towards the cluster, as it is called on the node.
-[[nodiscard]] std::string inside_interface(const Gateway& gateway);
+/// The gateway's interface towards the cluster, as it is called on the node: the profile's name, unless that one cannot
+/// be pinned to the node's card.
+[[nodiscard]] std::string inside_interface(const Gateway& gateway, const Node& node);
 
 /// What a node carries that no overlay has.
 struct Carried {

@@ -73,7 +73,7 @@ Recipient recipient_of(const Profile& profile, const Node& node) {
     header.serial = node.serial;
     header.mac = node.mac;
     header.address = to_string(Subnet{node.address, profile.network.subnet.prefix});
-    if (node.role == Role::gateway) header.interface = inside_interface(profile.gateway);
+    if (node.role == Role::gateway) header.interface = inside_interface(profile.gateway, node);
     header.api = to_string(profile.api.address) + ":" + std::to_string(profile.api.port);
     header.spare = node.spare_partition;
     header.peers = peers_of(profile);

@@ -19,8 +19,10 @@ namespace makina {
 [[nodiscard]] Value::Group etcd_values(const Profile& profile, const Node& node);
 /// The group "gateway" of it.
 [[nodiscard]] Value::Group gateway_values(const Profile& profile, const Node& node);
-/// The interface name that the node's rules and files use: the profile's, unless that one cannot be pinned.
-[[nodiscard]] std::string pinned_name(const std::string& name, const std::string& mac, const std::string& own_name);
+/// systemd's unit of a network interface (systemd.unit(5), systemd.device(5)); a name has letters, digits, '.' and '-'.
+[[nodiscard]] std::string device_unit(const std::string& interface);
+/// The gateway's interface towards home, as it is called on the node.
+[[nodiscard]] std::string uplink_interface(const Gateway& gateway, const Node& node);
 
 /// The extras of the node's role; an empty one if the profile has none.
 [[nodiscard]] const Extras& extras_of(const Profile& profile, const Node& node);

@@ -53,12 +53,12 @@ Value::Group network_group(const Profile& profile, const Node& node) {
     Value::List dns;
     for (const Address server : network.dns) {
         // A gateway that asked itself for names would never get an answer.
-        if (server != node.address) {
+        if (server != node.address && !(node.role == Role::gateway && server == network.gateway)) {
             dns.emplace_back(to_string(server));
         }
     }
     return {{"gateway", to_string(network.gateway)},
-            {"gateway_is_other", network.gateway != node.address && node.role != Role::gateway},
+            {"subnet", to_string(network.subnet)},
             {"mask", to_string(Address{network.subnet.mask()})},
             {"dns", dns},
             {"ntp", texts(network.ntp)},

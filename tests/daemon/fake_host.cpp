@@ -11,7 +11,8 @@ constexpr std::string_view seal_line = "sealed by ";
 
 /// Programs that only ask: running them changes nothing.
 bool only_asks(const std::vector<std::string>& argv) {
-    return argv.size() > 1 && argv[0] == "systemctl" && argv[1] == "is-active";
+    return argv.size() > 1 &&
+           ((argv[0] == "systemctl" && argv[1] == "is-active") || (argv[0] == "nft" && argv[1] == "list"));
 }
 
 std::string joined(const std::vector<std::string>& argv) {

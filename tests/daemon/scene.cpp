@@ -106,6 +106,15 @@ Answer ask_unit(FakeHost& host, const std::vector<std::string>& argv) {
     return {active ? 0 : 3, active ? "active\n" : "inactive\n", ""};
 }
 
+/// nft: the rules that the unit nftables has loaded.
+Answer list_rules(FakeHost& host, const std::vector<std::string>&) {
+    if (!host.has("/run/active/nftables")) return {1, "", "Error: No such file or directory\n"};
+    return {0,
+            "table inet makina {\n\tchain forward {\n"
+            "\t\ttype filter hook forward priority filter; policy drop;\n\t}\n}\n",
+            ""};
+}
+
 Response answer(const std::string& body) {
     return {200, body, "", true};
 }
@@ -320,6 +329,7 @@ std::unique_ptr<FakeHost> host_of(FakeMachine& machine, const std::string& role)
                       {"/usr/lib/makina/install-packages", install_packages},
                       {"modprobe", load_module},
                       {"/usr/lib/systemd/systemd-sysctl", set_sysctls},
+                      {"nft", list_rules},
                       {"systemctl", ask_unit}};
     if (role == "etcd") host->network = ask_etcd;
     host->world = [role](FakeHost& one) { go_on(one, role); };

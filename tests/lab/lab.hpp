@@ -98,6 +98,9 @@ class Machine {
     /// What the daemon says of itself; empty if it does not answer.
     [[nodiscard]] std::string daemon_status() const;
 
+    /// Its network, for setns(2); the machine is on.
+    [[nodiscard]] fs::path network() const;
+
     [[nodiscard]] const std::string& name() const { return name_; }
     [[nodiscard]] const fs::path& card() const { return card_; }
     /// A file as the machine has it; the power may be off, then only what is on the card.

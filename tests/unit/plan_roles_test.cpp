@@ -274,20 +274,145 @@ TEST(Plan, TheGatewayLetsTheClusterOutAndNobodyIn) {
          {"define uplink = \"eth0\"\n", "define inside = \"eth1\"\n",
           "type filter hook forward priority filter; policy drop;\n",
           "type filter hook input priority filter; policy drop;\n", "        iifname $inside oifname $uplink accept\n",
-          "        iifname $uplink oifname $inside ct status dnat accept\n", "        oifname $uplink masquerade\n"}) {
+          "        iifname $inside oifname $uplink masquerade\n"}) {
         EXPECT_THAT(rules, HasSubstr(line));
     }
-    EXPECT_THAT(rules, Not(HasSubstr("iifname $uplink oifname $inside accept")));
-    EXPECT_THAT(rules, Not(HasSubstr("dport")));
+    EXPECT_THAT(rules, Not(HasSubstr("$uplink oifname $inside accept")));
+    EXPECT_THAT(rules, Not(HasSubstr("dnat ip to")));
     EXPECT_TRUE(enabled(plan, "nftables.service"));
-    EXPECT_THAT(content(plan, "/etc/sysctl.d/91-makina-gateway.conf"), HasSubstr("\nnet.ipv4.ip_forward = 1\n"));
+    // Packets are passed on only while there are rules.
+    EXPECT_THAT(content(plan, "/etc/systemd/system/nftables.service.d/makina.conf"),
+                HasSubstr("\nExecStartPost=/usr/sbin/sysctl --quiet --write net.ipv4.ip_forward=1\nExecStop=\n"
+                          "ExecStop=/usr/sbin/sysctl --quiet --write net.ipv4.ip_forward=0\n"));
+    for (const auto& [path, file] : plan.files.files()) {
+        EXPECT_TRUE(path.rfind("/etc/sysctl.d/", 0) != 0 || file.content.find("ip_forward") == std::string::npos)
+            << path;
+    }
+}
+
+TEST(Plan, TheGatewayRemembersAsManyConnectionsAsTheProfileSays) {
+    const auto sysctls = [](const Profile& profile) {
+        return content(plan_of(profile, "gateway-1"), "/etc/sysctl.d/91-makina-gateway.conf");
+    };
+    Profile profile = clusters::pair();
+    EXPECT_THAT(sysctls(profile), HasSubstr("\nnet.netfilter.nf_conntrack_buckets = 131072\n"
+                                            "net.netfilter.nf_conntrack_max = 131072\n"));
+    profile.gateway.connections = 70000;
+    EXPECT_THAT(sysctls(profile), HasSubstr("\nnet.netfilter.nf_conntrack_buckets = 73728\n"
+                                            "net.netfilter.nf_conntrack_max = 70000\n"));
 }
 
 TEST(Plan, TheGatewayPassesWhatTheProfileForwards) {
     Profile profile = clusters::pair();
-    profile.gateway.forwards = {{"tcp", 443, clusters::address("192.168.3.11"), 30443}};
+    profile.gateway.forwards = {{"tcp", 443, clusters::address("192.168.3.11"), 30443},
+                                {"udp", 53, clusters::address("192.168.3.11"), 53, parse_subnet("192.168.1.0/24")}};
     EXPECT_THAT(content(plan_of(profile, "gateway-1"), "/etc/nftables.conf"),
-                HasSubstr("\n        iifname $uplink tcp dport 443 dnat ip to 192.168.3.11:30443\n"));
+                HasSubstr("\n        tcp dport 443 dnat ip to 192.168.3.11:30443\n"
+                          "        ip saddr 192.168.1.0/24 udp dport 53 dnat ip to 192.168.3.11:53\n"));
+}
+
+TEST(Plan, GatewaysShareTheAddressThatTheNodesHaveAsTheirs) {
+    const Profile profile = clusters::two_gateways();
+    const ImagePlan plan = plan_of(profile, "gateway-2");
+    EXPECT_THAT(content(plan_of(profile, "worker-1"), "/etc/systemd/network/10-makina.network"),
+                HasSubstr("\nGateway=192.168.3.1\n"));
+    EXPECT_THAT(content(plan, "/etc/systemd/network/10-makina-inside.network"),
+                HasSubstr("\nAddress=192.168.3.3/24\n"));
+    const std::string config = content(plan, "/etc/keepalived/keepalived.conf");
+    for (const char* line :
+         {"\n    state BACKUP\n    priority 100\n    track_interface {\n        eth0 weight -20\n    }\n",
+          "\n    weight -20\n    init_fail\n", "\n    virtual_router_id 78\n",
+          "\n    unicast_peer {\n        192.168.3.2\n    }\n    check_unicast_src\n",
+          "\n        192.168.3.1/32 dev eth1\n", "\n        192.168.1.9/32 dev eth0 no_track\n",
+          "\n    notify /usr/lib/makina/gateway-moved\n"}) {
+        EXPECT_THAT(config, HasSubstr(line));
+    }
+    // Whoever held it before would take it back from whoever has it now.
+    EXPECT_THAT(content(plan_of(profile, "gateway-1"), "/etc/keepalived/keepalived.conf"),
+                HasSubstr("\n    priority 100\n"));
+    EXPECT_TRUE(enabled(plan, "keepalived.service"));
+    const std::string drop_in = content(plan, "/etc/systemd/system/keepalived.service.d/makina.conf");
+    EXPECT_THAT(drop_in, HasSubstr("\nExecStopPost=-/usr/bin/ip address delete 192.168.3.1/32 dev eth1\n"));
+    // A card that is plugged in again starts it anew.
+    EXPECT_THAT(drop_in, HasSubstr("\nBindsTo=sys-subsystem-net-devices-eth1.device\n"));
+    EXPECT_NE(plan.files.find("/etc/systemd/system/sys-subsystem-net-devices-eth1.device.wants/keepalived.service"),
+              nullptr);
+    EXPECT_EQ(device_unit("usb-lan.2"), "sys-subsystem-net-devices-usb\\x2dlan.2.device");
+    EXPECT_THAT(content(plan, "/etc/nftables.conf"), HasSubstr("\ndefine gateways = {\n    192.168.3.2,\n}\n"));
+}
+
+TEST(Plan, OneGatewaySharesNothing) {
+    const ImagePlan plan = plan_of(clusters::pair(), "gateway-1");
+    for (const char* path : {"/etc/keepalived/keepalived.conf", "/etc/conntrackd/conntrackd.conf",
+                             "/usr/lib/makina/gateway-moved", "/usr/lib/makina/check-uplink"}) {
+        EXPECT_EQ(plan.files.find(path), nullptr) << path;
+    }
+    EXPECT_FALSE(enabled(plan, "keepalived.service"));
+    EXPECT_FALSE(enabled(plan, "conntrackd.service"));
+    const std::vector<std::string> packages = packages_for(clusters::pair(), Role::gateway);
+    EXPECT_THAT(packages, Not(testing::Contains("keepalived")));
+    EXPECT_THAT(packages, Not(testing::Contains("conntrackd")));
+}
+
+TEST(Plan, GatewaysKnowEachOthersConnectionsIfAsked) {
+    Profile profile = clusters::two_gateways();
+    const ImagePlan plan = plan_of(profile, "gateway-1");
+    EXPECT_THAT(content(plan, "/etc/conntrackd/conntrackd.conf"),
+                HasSubstr("\n        IPv4_address 192.168.3.2\n        IPv4_Destination_Address 192.168.3.3\n"));
+    EXPECT_THAT(content(plan, "/usr/lib/makina/gateway-moved"), HasSubstr("    for step in -c -f -R -B; do\n"));
+    EXPECT_TRUE(enabled(plan, "conntrackd.service"));
+    EXPECT_THAT(packages_for(profile, Role::gateway), testing::IsSupersetOf({"keepalived", "conntrackd"}));
+    EXPECT_THAT(content(plan, "/etc/nftables.conf"),
+                HasSubstr("\n        iifname $inside oifname $uplink snat ip to 192.168.1.9\n"));
+    profile.gateway.conntrack_sync = false;
+    profile.gateway.uplink_address.reset();
+    const ImagePlan without = plan_of(profile, "gateway-1");
+    EXPECT_EQ(without.files.find("/etc/conntrackd/conntrackd.conf"), nullptr);
+    EXPECT_THAT(content(without, "/usr/lib/makina/gateway-moved"), Not(HasSubstr("conntrackd")));
+    EXPECT_FALSE(enabled(without, "conntrackd.service"));
+    EXPECT_THAT(content(without, "/etc/nftables.conf"),
+                HasSubstr("\n        iifname $inside oifname $uplink masquerade\n"));
+}
+
+TEST(Plan, WhatLeadsToAGatewayIsOpenOnThatOneAlone) {
+    const Profile profile = clusters::two_gateways();
+    const std::string first = content(plan_of(profile, "gateway-1"), "/etc/nftables.conf");
+    EXPECT_THAT(first, HasSubstr("\n        ip saddr 192.168.1.0/24 tcp dport 22 dnat ip to 192.168.3.2:22\n"));
+    EXPECT_THAT(first, Not(HasSubstr("192.168.3.3:22")));
+    const std::string second = content(plan_of(profile, "gateway-2"), "/etc/nftables.conf");
+    EXPECT_THAT(second, HasSubstr("\n        tcp dport 22 dnat ip to 192.168.3.3:22\n"));
+    EXPECT_THAT(second, Not(HasSubstr("192.168.3.2:22")));
+    for (const std::string& rules : {first, second}) EXPECT_THAT(rules, HasSubstr("192.168.3.11:30443\n"));
+}
+
+TEST(Plan, OnlyTheHolderOfTheSharedAddressAnswersNames) {
+    const ImagePlan plan = plan_of(clusters::two_gateways(), "gateway-2");
+    EXPECT_THAT(content(plan, "/etc/systemd/system/makina-dnsmasq.service"),
+                HasSubstr("\nExecCondition=/usr/lib/makina/holds-gateway\n"));
+    EXPECT_THAT(content(plan, "/usr/lib/makina/gateway-moved"),
+                HasSubstr("\n    systemctl --no-block start makina-dnsmasq.service\n"));
+    const std::string config = content(plan, "/etc/dnsmasq-makina.conf");
+    EXPECT_THAT(config, HasSubstr("\ndhcp-option=option:router,192.168.3.1\n"));
+    EXPECT_THAT(config, HasSubstr("\ndhcp-option=option:dns-server,192.168.3.1\n"));
+    // Asking itself, or the other, would go round in circles.
+    EXPECT_THAT(config, Not(HasSubstr("server=192.168.3.")));
+    EXPECT_THAT(config, HasSubstr("\nserver=9.9.9.9\n"));
+}
+
+TEST(Plan, AGatewayThatHasNoServersAsksThoseOfHome) {
+    Profile profile = clusters::pair();
+    profile.gateway.dns = true;
+    profile.network.dns = {clusters::address("192.168.3.1")};
+    const ImagePlan plan = plan_of(profile, "gateway-1");
+    EXPECT_THAT(content(plan, "/etc/dnsmasq-makina.conf"),
+                HasSubstr("\nresolv-file=/run/systemd/resolve/resolv.conf\n"));
+    BaseFacts base = clusters::debian(profile);
+    base.layout = Layout::rpios_bookworm;
+    base.files["/boot/firmware/cmdline.txt"] = "console=tty1 root=PARTUUID=1234abcd-02 rootwait";
+    base.packages.erase("systemd-resolved");
+    EXPECT_THAT(plan_of(profile, "gateway-1", base).warnings,
+                testing::Contains("gateway-1: without systemd-resolved, which the base lacks, nobody tells it home's "
+                                  "name servers: list some in network.dns"));
 }
 
 TEST(Plan, TheGatewayFacesTwoNetworks) {
@@ -303,9 +428,9 @@ TEST(Plan, TheGatewayFacesTwoNetworks) {
 
 TEST(Plan, AMacPinsAnInterfaceUnderANameThatTheKernelDoesNotUse) {
     Profile profile = clusters::pair();
-    profile.gateway.uplink_mac = "02:00:00:00:00:01";
+    node_of(profile, "gateway-1").uplink_mac = "02:00:00:00:00:01";
     profile.gateway.inside = "lan";
-    profile.gateway.inside_mac = "02:00:00:00:00:02";
+    node_of(profile, "gateway-1").inside_mac = "02:00:00:00:00:02";
     const ImagePlan plan = plan_of(profile, "gateway-1");
     EXPECT_THAT(content(plan, "/etc/systemd/network/10-makina-uplink.link"),
                 HasSubstr("\nPermanentMACAddress=02:00:00:00:00:01\n\n[Link]\nName=uplink0\n"));

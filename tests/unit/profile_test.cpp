@@ -173,11 +173,12 @@ TEST(Profile, ReadsTheClusterWideKeys) {
 }
 
 TEST(Profile, ReadsTheGatewaysKeys) {
-    const Gateway gateway = sound_profile(source / "tests/unit/every_key.yaml").gateway;
+    const Profile profile = sound_profile(source / "tests/unit/every_key.yaml");
+    const Gateway& gateway = profile.gateway;
     EXPECT_EQ(gateway.uplink, "end0");
     EXPECT_EQ(gateway.inside, "enx0");
-    EXPECT_EQ(gateway.uplink_mac, "dc:a6:32:00:00:01");
-    EXPECT_EQ(gateway.inside_mac, "dc:a6:32:00:00:02");
+    EXPECT_EQ(profile.find("gateway-1")->uplink_mac, "dc:a6:32:00:00:01");
+    EXPECT_EQ(profile.find("gateway-1")->inside_mac, "dc:a6:32:00:00:02");
     EXPECT_TRUE(gateway.dhcp);
     EXPECT_EQ(to_string(gateway.dhcp_first), "10.1.9.1");
     EXPECT_EQ(to_string(gateway.dhcp_last), "10.1.9.254");
@@ -188,6 +189,13 @@ TEST(Profile, ReadsTheGatewaysKeys) {
     EXPECT_EQ(gateway.forwards[0].to_port, 30443);
     EXPECT_EQ(gateway.forwards[1].protocol, "tcp");
     EXPECT_EQ(gateway.forwards[1].to_port, 80);
+    EXPECT_FALSE(gateway.forwards[0].from);
+    EXPECT_EQ(to_string(gateway.forwards[1].from.value()), "192.168.1.0/24");
+    EXPECT_EQ(gateway.connections, 65536U);
+    EXPECT_EQ(to_string(gateway.uplink_address.value()), "192.168.1.9");
+    EXPECT_TRUE(gateway.conntrack_sync);
+    EXPECT_EQ(gateway.vrid, 78);
+    EXPECT_TRUE(profile.shares_gateway());
 }
 
 TEST(Profile, ReadsTheKeysOfRolesAndNodes) {
@@ -231,9 +239,12 @@ TEST(Profile, TheVrrpIdFollowsFromTheNameAndTheAddress) {
         std::string renamed = text;
         renamed.replace(renamed.find("name: makina"), 12, "name: " + name);
         const WrittenProfile first(renamed);
-        const std::uint8_t id = sound_profile(first.file()).vrid;
+        const Profile profile = sound_profile(first.file());
+        const std::uint8_t id = profile.vrid;
         EXPECT_GE(id, 1);
         EXPECT_EQ(id, sound_profile(first.file()).vrid);
+        EXPECT_GE(profile.gateway.vrid, 1);
+        EXPECT_NE(id, profile.gateway.vrid) << "both addresses are in the same network";
         ids.insert(id);
     }
     EXPECT_GE(ids.size(), 4U) << "different clusters in one network must rarely share an id";

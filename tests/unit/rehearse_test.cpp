@@ -272,13 +272,15 @@ TEST_F(RehearseTest, AsksForEverySettingThatTheImageMakes) {
 
 TEST_F(RehearseTest, AsksEachServiceOfARoleAboutItsOwnFile) {
     put_manifest("gateway");
-    for (const char* const file : {"/usr/sbin/haproxy", "/etc/haproxy/haproxy.cfg", "/usr/sbin/keepalived",
-                                   "/etc/keepalived/keepalived.conf", "/usr/sbin/nft", "/etc/nftables.conf"}) {
+    for (const char* const file :
+         {"/usr/sbin/haproxy", "/etc/haproxy/haproxy.cfg", "/usr/sbin/keepalived", "/etc/keepalived/keepalived.conf",
+          "/usr/sbin/nft", "/etc/nftables.conf", "/usr/sbin/conntrackd", "/etc/conntrackd/conntrackd.conf"}) {
         put_root(file, "");
     }
     EXPECT_EQ(command_of("haproxy"), "haproxy -c -f /etc/haproxy/haproxy.cfg");
     EXPECT_EQ(command_of("keepalived"), "keepalived -t -f /etc/keepalived/keepalived.conf");
     EXPECT_EQ(command_of("nftables"), "nft -c -f /etc/nftables.conf");
+    EXPECT_EQ(command_of("conntrackd"), "conntrackd -s");
     EXPECT_NE(command_of("sysctl net.ipv4.ip_forward"), "not asked");
     EXPECT_EQ(command_of("memory-cgroup"), "not asked");
 }
