@@ -18,17 +18,6 @@ bool is_offline(Pki pki) {
     throw Error("an unknown way to keep authorities");
 }
 
-bool is_static(Balancer balancer) {
-    switch (balancer) {
-        case Balancer::static_pod:
-            return true;
-        case Balancer::pair:
-        case Balancer::none:
-            return false;
-    }
-    throw Error("an unknown balancer");
-}
-
 template <typename T>
 void add_once(std::vector<T>& list, const T& value) {
     if (std::find(list.begin(), list.end(), value) == list.end()) list.push_back(value);
@@ -67,7 +56,6 @@ Recipient recipient_of(const Profile& profile, const Node& node) {
     header.spare = node.spare_partition;
     recipient.external_etcd = profile.etcd.topology == EtcdTopology::external;
     recipient.offline = is_offline(profile.pki);
-    recipient.static_balancer = node.role == Role::control_plane && is_static(profile.api.balancer);
     if (profile.kubernetes.version < Version{1, 29, 0}) recipient.admin_group = "system:masters";
     name_api_server(recipient, profile, node);
     return recipient;
