@@ -8,6 +8,7 @@
 
 #include "builder/file_tree.hpp"
 #include "builder/profile/profile.hpp"
+#include "firstboot/bundle/bundle.hpp"
 
 namespace makina {
 
@@ -55,6 +56,11 @@ struct ImagePlan {
 /// profile's manifests only; writes nothing. Throws Error with "<file>:<line>: ..." for a wrong template.
 [[nodiscard]] ImagePlan plan_image(const Profile& profile, const Node& node, const BaseFacts& base,
                                    const std::filesystem::path& overlays);
+
+/// The files of the node's plan that its bundle carries too, so that a running node can be handed newer ones without a
+/// new card (PayloadKind::image_file), by payload name. They do not depend on the base. Throws Error as plan_image.
+[[nodiscard]] std::vector<Payload> handed_over(const Profile& profile, const Node& node,
+                                               const std::filesystem::path& overlays);
 
 /// The gateway's interface towards the cluster, as it is called on the node.
 [[nodiscard]] std::string inside_interface(const Gateway& gateway);

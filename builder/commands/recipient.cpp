@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "builder/commands/cluster.hpp"
 #include "builder/plan.hpp"
 #include "firstboot/bundle/error.hpp"
 
@@ -57,6 +58,7 @@ Recipient recipient_of(const Profile& profile, const Node& node) {
     recipient.external_etcd = profile.etcd.topology == EtcdTopology::external;
     recipient.offline = is_offline(profile.pki);
     if (profile.kubernetes.version < Version{1, 29, 0}) recipient.admin_group = "system:masters";
+    recipient.configuration = handed_over(profile, node, project_folder() / "overlays");
     name_api_server(recipient, profile, node);
     return recipient;
 }

@@ -157,6 +157,7 @@ Contents contents_for(const Recipient& recipient, const Material& material, cons
     } else if (role != "load-balancer" && role != "gateway") {
         throw Error("no bundle is known for the role " + role);
     }
+    for (const Payload& payload : recipient.configuration) filling.put(payload.name, payload.content);
     contents.payloads = filling.payloads();
     return contents;
 }

@@ -20,6 +20,8 @@ struct Recipient {
     bool offline = false;        ///< no authority's private key on control planes: their leaf certificates instead
     std::vector<std::string> api_names;      ///< names and addresses that the API server's certificate has
     std::vector<std::string> api_addresses;  ///< IPv4; the first address of the services' range is among them
+    /// Payloads that the plan decides, none of them secret.
+    std::vector<Payload> configuration;
     /// The group of administrators' certificates: kubeadm's since 1.29, "system:masters" before.
     std::string admin_group = "kubeadm:cluster-admins";
 };

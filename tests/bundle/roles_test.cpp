@@ -53,7 +53,9 @@ const std::vector<Subject>& subjects() {
             {"control-plane, external etcd", clusters::external_etcd(), "master-1",
              plus(plus(control_plane, authorities), client), signs},
             {"control-plane, static balancer", clusters::static_pods(), "master-1",
-             plus(plus(control_plane, authorities), {"etcd-ca.key"}), plus(signs, {"etcd-ca.key"})},
+             plus(plus(plus(control_plane, authorities), {"etcd-ca.key"}),
+                  {"haproxy.cfg", "haproxy.yaml", "keepalived.conf", "keepalived.yaml"}),
+             plus(signs, {"etcd-ca.key"})},
             {"control-plane, offline", with(clusters::pair(), Pki::offline), "master-1",
              plus(plus(plus(control_plane, leaves), member), check), shared},
             {"control-plane, offline, external etcd", with(clusters::external_etcd(), Pki::offline), "master-1",
@@ -69,7 +71,7 @@ const std::vector<Subject>& subjects() {
              plus(every, {"kubernetes-ca.crt", "kubelet.crt", "kubelet.key"}),
              {}},
             {"etcd", clusters::external_etcd(), "etcd-1", plus(plus(every, member), {"etcd-ca.crt"}), {}},
-            {"load-balancer", clusters::pair(), "lb-1", every, {}},
+            {"load-balancer", clusters::pair(), "lb-1", plus(every, {"haproxy.cfg", "keepalived.conf"}), {}},
             {"gateway", clusters::pair(), "gateway-1", every, {}}};
     }();
     return all;
