@@ -18,6 +18,8 @@ namespace makina::test {
 namespace {
 
 constexpr const char* network_file = "/etc/systemd/network/10-makina.network";
+constexpr const char* haproxy_file = "/etc/haproxy/haproxy.cfg";
+constexpr const char* keepalived_file = "/etc/keepalived/keepalived.conf";
 
 bool runs_kubelet(const std::string& role) {
     return role == "control-plane" || role == "worker";
@@ -91,9 +93,40 @@ Answer set_sysctls(FakeHost& host, const std::vector<std::string>&) {
     return {};
 }
 
-Answer ask_unit(FakeHost& host, const std::vector<std::string>& argv) {
-    const bool active = argv.size() == 3 && host.has("/run/active/" + argv[2]);
+/// A unit runs, and has read its configuration. keepalived's process is named after it.
+void start(FakeHost& host, const std::string& unit) {
+    host.put("/run/active/" + unit, "");
+    if (unit == "haproxy") host.put("/run/read-by-haproxy", host.text(haproxy_file));
+    if (unit != "keepalived") return;
+    const std::string text = host.text(keepalived_file);
+    const auto at = text.find("vrrp_process_name ");
+    host.put("/run/vrrp.pid", "77\n");
+    host.put("/proc/77/comm", at == std::string::npos ? "keepalived\n" : text.substr(at + 18));
+}
+
+Answer systemctl(FakeHost& host, const std::vector<std::string>& argv) {
+    const std::string unit = argv.at(2);
+    if (argv[1] == "reload-or-restart") {
+        start(host, unit);
+        return {};
+    }
+    const bool active = argv[1] == "is-active" && host.has("/run/active/" + unit);
     return {active ? 0 : 3, active ? "active\n" : "inactive\n", ""};
+}
+
+/// haproxy's own answer about its configuration.
+Answer ask_haproxy(FakeHost& host, const std::vector<std::string>&) {
+    const std::string text = host.text("/run/read-by-haproxy");
+    const bool tells = text.find("path /configuration") != std::string::npos;
+    return {tells ? 0 : 22, tells ? text : "", ""};
+}
+
+/// haproxy -c and keepalived --config-test, as Debian 12's say it.
+Answer check_configuration(FakeHost& host, const std::vector<std::string>& argv) {
+    const bool good = host.text(argv.back()).find("nonsense") == std::string::npos;
+    if (argv[0] == "keepalived") return {143, "", good ? "" : "(" + argv.back() + ": Line 2) Unknown keyword\n"};
+    if (good) return {0, "Configuration file is valid\n", ""};
+    return {1, "", "[NOTICE]   (77) : haproxy version is 2.6.12\n[ALERT]    (77) : config : unknown keyword\n"};
 }
 
 /// True if every key that the bundle brings is in its place.
@@ -126,7 +159,18 @@ void go_on(FakeHost& host, const std::string& role) {
             if (!host.has(file)) host.put(file, "made by kubeadm\n", {0600, "root", "root"});
         }
     }
-    for (const std::string& unit : units_of(role)) host.put("/run/active/" + unit, "");
+    for (const std::string& unit : units_of(role)) {
+        if (!host.has("/run/active/" + unit)) start(host, unit);
+    }
+}
+
+std::string content_of(const PayloadKind& kind, std::uint64_t epoch) {
+    const std::string role(kind.role);
+    std::string text = (kind.secret ? "secret of " : "known of ") + role + " " + std::to_string(epoch) + ": " +
+                       std::string(kind.name) + "\n";
+    if (kind.image_file == haproxy_file) text += "path /configuration\n";
+    if (kind.image_file == keepalived_file) text += "vrrp_process_name vrrp-" + std::to_string(epoch) + "\n";
+    return text;
 }
 
 /// The seals on the machine, as far as they can be read: the done-mark.
@@ -226,9 +270,7 @@ Bundle bundle_of(const std::string& role, std::uint64_t epoch) {
     bundle.api = "192.168.3.240:9000";
     for (const PayloadKind& kind : payload_kinds()) {
         if (kind.role != role || kind.name == "trust") continue;
-        bundle.payloads.push_back({std::string(kind.name), (kind.secret ? "secret of " : "known of ") + role + " " +
-                                                               std::to_string(epoch) + ": " + std::string(kind.name) +
-                                                               "\n"});
+        bundle.payloads.push_back({std::string(kind.name), content_of(kind, epoch)});
     }
     return bundle;
 }
@@ -263,6 +305,10 @@ FakeMachine new_machine(const std::string& role) {
     host.put("/proc/modules", "");
     host.put("/proc/swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
     host.put("/sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory pids\n");
+    for (const PayloadKind& kind : payload_kinds()) {
+        const bool looked_at = !kind.image_file.empty() && kind.image_file != kind.path;
+        if (kind.role == role && looked_at) host.put(std::string(kind.image_file), content_of(kind, 1));
+    }
     if (runs_kubelet(role)) {
         host.put("/etc/modules-load.d/makina.conf", "# modules\noverlay\nbr-netfilter\n");
         host.put("/etc/sysctl.d/90-makina.conf", "kernel.panic = 10\nnet.bridge.bridge-nf-call-iptables = 1\n");
@@ -277,7 +323,10 @@ std::unique_ptr<FakeHost> host_of(FakeMachine& machine, const std::string& role)
                       {"/usr/lib/makina/install-packages", install_packages},
                       {"modprobe", load_module},
                       {"/usr/lib/systemd/systemd-sysctl", set_sysctls},
-                      {"systemctl", ask_unit}};
+                      {"systemctl", systemctl},
+                      {"curl", ask_haproxy},
+                      {"haproxy", check_configuration},
+                      {"keepalived", check_configuration}};
     host->world = [role](FakeHost& one) { go_on(one, role); };
     host->after_change = [role](FakeHost& one) { hold(one, role); };
     return host;
