@@ -51,10 +51,8 @@ bool keepalived_refuses(const Answer& check) {
 }
 
 std::string haproxy_told(Host& host) {
-    return host
-        .run({"curl", "--silent", "--fail", "--noproxy", "*", "--max-time", "5", "http://127.0.0.1:8404/configuration"},
-             30)
-        .output;
+    const Response response = host.fetch({{"127.0.0.1", 8404, "/configuration"}}).at(0);
+    return response.status == 200 ? response.body : std::string();
 }
 
 std::string haproxy_tells(const std::string& configuration) {

@@ -4,6 +4,7 @@
 
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/join/balancer.hpp"
+#include "firstboot/join/etcd.hpp"
 #include "firstboot/join/unit.hpp"
 
 namespace makina {
@@ -35,10 +36,6 @@ Outcome ask_gateway(Host& host, const Bundle&) {
     return running(host, "nftables");
 }
 
-Outcome ask_etcd(Host&, const Bundle&) {
-    return {false, "its join driver, which this version does not have"};
-}
-
 }  // namespace
 
 // Where joining is a person's, or the image's own units' work, the action is to ask again.
@@ -47,7 +44,7 @@ Stage join_stage(std::string_view role) {
     if (role == "worker") return {"join", ask_worker, ask_worker};
     if (role == "load-balancer") return {"join", ask_balancer, do_balancer};
     if (role == "gateway") return {"join", ask_gateway, ask_gateway};
-    if (role == "etcd") return {"join", ask_etcd, ask_etcd};
+    if (role == "etcd") return etcd_stage();
     throw Error("the role \"" + std::string(role) + "\" has no way to join");
 }
 

@@ -38,7 +38,7 @@ Bundle with(Bundle bundle, const std::string& name, const std::string& content) 
 FakeMachine joined_machine() {
     FakeMachine machine = new_machine(role);
     const auto host = host_of(machine, role);
-    run_to_end(*host, role);
+    run_to_end(*host);
     return machine;
 }
 
@@ -65,7 +65,7 @@ void expect_runs(FakeMachine& machine, const Bundle& bundle) {
 TEST(Balancer, StartsWithTheImagesConfigurationAndReloadsNothing) {
     FakeMachine machine = new_machine(role);
     const auto host = host_of(machine, role);
-    run_to_end(*host, role);
+    run_to_end(*host);
     EXPECT_EQ(done_of(*host, steps), std::vector<std::string>());
     expect_runs(machine, bundle_of(role, 1));
 }
@@ -74,7 +74,7 @@ TEST(Balancer, TakesANewerConfigurationWithoutStopping) {
     FakeMachine machine = joined_machine();
     machine.deliveries = {{stick, seal(bundle_of(role, 2), first_signer())}};
     const auto host = host_of(machine, role);
-    run_to_end(*host, role);
+    run_to_end(*host);
     EXPECT_EQ(done_of(*host, steps), steps);
     expect_runs(machine, bundle_of(role, 2));
     EXPECT_THAT(host->asked, Contains("run haproxy -c -f /etc/makina/balancer/haproxy.cfg"));
@@ -150,7 +150,7 @@ TEST(Balancer, KeepsWhatRunsIfTheServerRefusesTheNewer) {
         // The next one that is handed over is taken all the same.
         machine.deliveries = {{stick, seal(bundle_of(role, 3), first_signer())}};
         const auto next = host_of(machine, role);
-        run_to_end(*next, role);
+        run_to_end(*next);
         expect_runs(machine, bundle_of(role, 3));
     }
 }
@@ -163,19 +163,19 @@ TEST(Balancer, ComesToTheSameEndAfterAPowerCutAtEveryChange) {
     }();
     FakeMachine undisturbed = before;
     const auto first = host_of(undisturbed, role);
-    run_to_end(*first, role);
+    run_to_end(*first);
     for (const Kind kind : {Kind::cut_before, Kind::cut_half_done, Kind::cut_after}) {
         for (const bool power : {true, false}) {
             for (std::size_t at = 1; at <= first->changes.size(); ++at) {
                 FakeMachine machine = before;
                 const auto host = host_of(machine, role);
                 host->accident = Accident{kind, at};
-                EXPECT_THROW(run_to_end(*host, role), Cut);
+                EXPECT_THROW(run_to_end(*host), Cut);
                 count("cut_points");
                 // Without it only the daemon has ended: what runs still has what it has read.
                 if (power) power_cycle(machine);
                 const auto next = host_of(machine, role);
-                run_to_end(*next, role);
+                run_to_end(*next);
                 EXPECT_EQ(essence(machine), essence(undisturbed));
                 // After sealing up nobody asks any more; the servers read their files when the power comes back.
                 if (!power || machine.files.contains("/run/read-by-haproxy")) expect_runs(machine, bundle_of(role, 2));
