@@ -59,7 +59,7 @@ namespace makina {
 /// Edits the base's own files and switches off what the layout would do by itself at the first boot.
 void adapt_to_layout(const Profile& profile, const Node& node, const BaseFacts& base, ImagePlan& plan);
 /// Files of the profile for the node's role.
-void add_extra_files(const Profile& profile, ImagePlan& plan);
+void add_extra_files(const Profile& profile, const Node& node, FileTree& files);
 /// What the profile applies once, on every control plane, because any of them may be the one that makes the cluster.
 void add_manifests(const Profile& profile, ImagePlan& plan);
 /// For Kubernetes whose kube-proxy cannot see rules of nftables (before 1.17): Debian's alternatives of iptables.

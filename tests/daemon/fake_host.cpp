@@ -11,8 +11,9 @@ constexpr std::string_view seal_line = "sealed by ";
 
 /// Programs that only ask: running them changes nothing.
 bool only_asks(const std::vector<std::string>& argv) {
-    return argv.size() > 1 &&
-           ((argv[0] == "systemctl" && argv[1] == "is-active") || (argv[0] == "nft" && argv[1] == "list"));
+    const bool about_unit = argv.size() > 1 && argv[0] == "systemctl" && argv[1] == "is-active";
+    const bool about_rules = argv.size() > 1 && argv[0] == "nft" && argv[1] == "list";
+    return about_unit || about_rules || argv[0] == "haproxy" || argv[0] == "keepalived";
 }
 
 std::string joined(const std::vector<std::string>& argv) {
@@ -284,6 +285,7 @@ void power_cycle(FakeMachine& machine) {
     machine.moment = {std::max<std::int64_t>(machine.boot_clock, 0), false};
     machine.files["/proc/sys/kernel/hostname"].content = machine.files["/etc/hostname"].content;
     machine.files["/proc/modules"].content.clear();
+    std::erase_if(machine.files, [](const auto& file) { return file.first.rfind("/run/", 0) == 0; });
     for (Interface& interface : machine.interfaces) interface.addresses.clear();
     Disk& disk = machine.disk;
     disk.partitions.clear();

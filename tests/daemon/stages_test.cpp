@@ -349,12 +349,12 @@ TEST(Keys, AreWrittenOnlyIfTheyDiffer) {
 TEST(Keys, OfAnotherRoleAreNoneOfThisOne) {
     Bench bench("worker");
     Bundle bundle = bundle_of("worker");
-    bundle.payloads = {{"vrrp.secret", "x"}};
+    bundle.payloads = {{"etcd-ca.key", "x"}};
     try {
         (void)ask_keys(*bench.host, bundle);
         ADD_FAILURE();
     } catch (const Error& error) {
-        EXPECT_STREQ(error.what(), "a worker has no payload \"vrrp.secret\"");
+        EXPECT_STREQ(error.what(), "a worker has no payload \"etcd-ca.key\"");
     }
 }
 
