@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/stat.h>
 
 #include <cstdlib>
 #include <fstream>
@@ -18,6 +17,7 @@
 #include "firstboot/bundle/digest.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "tests/unit/scratch.hpp"
+#include "tests/unit/small_image.hpp"
 
 namespace makina {
 namespace {
@@ -27,44 +27,22 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
 
-constexpr std::uint64_t mib = 1 << 20;
-constexpr std::int64_t noon = 1700000000;
-constexpr std::uint32_t regular = S_IFREG | 0644;
-
-/// The first bytes of an arm64 kernel, as far as anybody looks at them.
-std::string arm64_kernel() {
-    std::string kernel(4096, '\0');
-    return kernel.replace(56, 4, "ARM\x64");
-}
+using small_image::arm64_kernel;
+using small_image::mib;
+using small_image::noon;
+using small_image::regular;
 
 /// A small image with everything that is looked at before a boot, and a QEMU that says what the test wants.
 class RehearseTest : public testing::Test {
   protected:
-    void SetUp() override {
-        std::ofstream(image).close();
-        std::filesystem::resize_file(image, 24 * mib);
-        write_partition_table(image, {0x1234abcd, {{1, mib, 7 * mib, 0x0c}, {2, 8 * mib, 16 * mib, 0x83}}});
-        run_checked({{"mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-E", "offset=8388608,root_owner=0:0",
-                      image.string(), "16M"}});
-        run_checked({{"mkfs.fat", "-F", "16", "-s", "1", "-r", "512", "--offset", "2048", "--invariant", image.string(),
-                      "7168"}});
-        put_boot("config.txt", "arm_64bit=1\nkernel=vmlinuz-6\ninitramfs initrd.img-6 followkernel\n");
-        put_boot("cmdline.txt", "console=tty0 root=PARTUUID=1234abcd-02 rw quiet\n");
-        put_boot("vmlinuz-6", arm64_kernel());
-        put_boot("initrd.img-6", "the initrd");
-        put_boot("start4.elf", "");
-        put_boot("fixup4.dat", "");
-        put_root("/etc/hostname", "worker-1\n");
-    }
+    void SetUp() override { small_image::make(image, "worker-1"); }
     void TearDown() override { setenv("PATH", path_before.c_str(), 1); }
 
     void put_boot(const std::string& name, const std::string& content) const {
-        Fat(image, mib).write(name, content, noon);
+        small_image::put_boot(image, name, content);
     }
     void put_root(const std::string& path, const std::string& content, std::uint32_t mode = regular) const {
-        Ext4 root(image, 8 * mib, true);
-        root.write({path, mode, 0, 0, noon, content, 0, 0, {}});
-        root.close();
+        small_image::put_root(image, path, content, mode);
     }
     void put_manifest(const std::string& role) const {
         put_root(Manifest::path, encode({"home", "worker-1", role, "b", noon, {}}));
