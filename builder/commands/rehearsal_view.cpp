@@ -137,6 +137,17 @@ void RehearsalView::outcome(const Outcome& outcome, double now) {
     say(now, to_text(outcome, shared_), json_of(outcome));
 }
 
+void RehearsalView::reply(const std::string& node, const Reply& reply, double now) {
+    if (voice_ != RehearsalVoice::json) return;
+    say(now, {},
+        {{"event", "answer"},
+         {"node", node},
+         {"question", reply.question.name},
+         {"good", reply.status == 0},
+         {"status", reply.status},
+         {"output", reply.output}});
+}
+
 void RehearsalView::console(const std::string& node, const std::vector<std::string>& lines, double now) {
     std::string text = "the last lines of " + node + "'s console:";
     for (const std::string& line : lines) text += "\n    " + line;

@@ -6,6 +6,7 @@
 
 #include "builder/commands/seen.hpp"
 #include "builder/rehearse/director.hpp"
+#include "builder/rehearse/rehearse.hpp"
 
 namespace makina {
 
@@ -34,6 +35,8 @@ class RehearsalView {
     void answers(bool shared_answers, double now);
     void drill(const Drill& drill, std::size_t number, std::size_t of, double now);
     void outcome(const Outcome& outcome, double now);
+    /// Says it to programs; people are told of wrong answers with the outcome.
+    void reply(const std::string& node, const Reply& reply, double now);
     /// The last console lines of a machine that will not come up.
     void console(const std::string& node, const std::vector<std::string>& lines, double now);
     void end(const Director& director, const RehearsalEnd& end, double now);

@@ -64,13 +64,14 @@ struct Said {
     std::vector<CLI::Option*> for_a_cluster;  ///< what is refused with an image
 };
 
-void add_image_options(CLI::App& command, Said& said, CLI::Option& image) {
+void add_common_options(CLI::App& command, Said& said) {
     command
-        .add_option("--question", said.image.questions, "also ask this: a shell command that succeeds if all is well")
+        .add_option(
+            "--question", said.image.questions,
+            "also ask this in the guest, in a cluster after each drill: a shell command that succeeds if all is well")
         ->type_name("NAME=COMMAND")
         ->expected(1)
         ->allow_extra_args(false)
-        ->needs(&image)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     command.add_option("--timeout", said.image.timeout, "seconds until it, or one drill, is given up")
         ->check(CLI::PositiveNumber)
@@ -200,6 +201,7 @@ int rehearse_what_is_said(const CLI::App& command, Said& said) {
     }
     cluster.choice.memory_mib = said.memory_mib;
     cluster.choice.card_size = said.image.card_size;
+    cluster.choice.questions = parse_questions(said.image.questions);
     cluster.console = said.image.console;
     cluster.timeout = said.image.timeout;
     cluster.json = said.image.json;
@@ -294,9 +296,8 @@ void add_rehearse(CLI::App& app, int& exit_code) {
         "No image is changed, no root and no network are needed. A boot takes a minute or two.\n"
         "Exit code: 0 if the image passed, or if all nodes joined and were well after each drill; 1 if not or if "
         "there was a fault; 2 for a mistake in the command line.");
-    CLI::Option* const image =
-        command->add_option("image", said->image.image, "the image file")->check(CLI::ExistingFile);
-    add_image_options(*command, *said, *image);
+    command->add_option("image", said->image.image, "the image file")->check(CLI::ExistingFile);
+    add_common_options(*command, *said);
     add_cluster_options(*command, *said);
     command->callback([command, said, &exit_code] { exit_code = rehearse_what_is_said(*command, *said); });
 }

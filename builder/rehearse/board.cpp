@@ -9,6 +9,7 @@
 #include "builder/rehearse/boot_files.hpp"
 #include "builder/rehearse/memory_file.hpp"
 #include "builder/rehearse/overlay_disk.hpp"
+#include "builder/rehearse/probe.hpp"
 #include "firstboot/bundle/error.hpp"
 
 namespace makina {
@@ -24,11 +25,11 @@ constexpr std::size_t kept_lines = 20;
 /// What a boot loader takes from the image, read once, and what was written since.
 struct Board::CardInSlot {
     CardInSlot(const std::filesystem::path& file, std::uint64_t size, const BootFiles& files,
-               const PartitionTable& table)
+               const PartitionTable& table, const std::string& probe)
         : image(file),
           disk_size(std::max<std::uint64_t>(size, std::filesystem::file_size(file))),
           kernel({files.kernel}),
-          initrd({files.initrd}),
+          initrd({probe, files.initrd}),
           has_initrd(!files.initrd.empty()),
           arguments(adapt_arguments(files.arguments, table)) {
         changes.fill(overlay_disk(disk_size));
@@ -62,8 +63,11 @@ void Board::insert(const std::filesystem::path& image) {
         throw Error("the image has " + std::to_string(std::filesystem::file_size(image)) +
                     " bytes and does not fit on a card of " + std::to_string(plan_.card_size));
     }
+    const bool asks = !plan_.questions.empty();
+    if (asks && files.initrd.empty()) throw Error("the image has no initrd: nobody in it would hear the questions");
     wait_until_off();
-    card_ = std::make_unique<CardInSlot>(image, plan_.card_size, files, card.table());
+    card_ = std::make_unique<CardInSlot>(image, plan_.card_size, files, card.table(),
+                                         asks ? patient_probe_archive(plan_.questions) : "");
 }
 
 void Board::power_on(Descriptor cable) {
@@ -86,6 +90,10 @@ void Board::power_on(Descriptor cable) {
     machine.network_cards = plan_.cards;
     machine.network_cards.at(plan_.switched).socket = cable_.get();
     machine.monitor = monitor_->other_end();
+    if (!plan_.questions.empty()) {
+        inquiry_ = std::make_unique<Inquiry>(plan_.questions);
+        machine.probe = inquiry_->other_end();
+    }
     machine.on_console = [this](std::string_view bytes) {
         console_.write(bytes.data(), static_cast<std::streamsize>(bytes.size())).flush();
         lines_.take(bytes, [this](const std::string& line) { hear(line); });

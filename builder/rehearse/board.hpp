@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "builder/rehearse/boot_signs.hpp"
+#include "builder/rehearse/inquiry.hpp"
 #include "builder/rehearse/machine.hpp"
 #include "builder/rehearse/monitor.hpp"
 #include "firstboot/bundle/handle.hpp"
@@ -26,6 +27,8 @@ struct BoardPlan {
     unsigned memory_mib = 512;
     std::uint64_t card_size = 0;    ///< bytes of the SD card; 0: the image's own size
     std::filesystem::path console;  ///< a file that gets what the serial console says; empty for none
+    /// What is asked in the guest when one likes. Without any, nothing of ours is in it.
+    std::vector<Question> questions = {};
 };
 
 /// How far a board is, as its console shows it.
@@ -53,6 +56,8 @@ class Board {
     void power_on(Descriptor cable);
     /// The power goes, within a second: the machine has no time to do anything. Does not wait for it.
     void power_off();
+    /// The questions' line into the guest; nullptr if there are none, or if it was never on.
+    [[nodiscard]] Inquiry* inquiry() { return inquiry_.get(); }
     /// Whether its network card sees a cable. Throws Error if the machine does not take it.
     void plug(bool plugged);
 
@@ -69,6 +74,7 @@ class Board {
     std::unique_ptr<CardInSlot> card_;
     Descriptor cable_;
     std::unique_ptr<Monitor> monitor_;
+    std::unique_ptr<Inquiry> inquiry_;
     std::atomic<bool> off_wanted_ = false;
     std::ofstream console_;
     ConsoleLines lines_;

@@ -35,6 +35,7 @@ BoardPlan board_of(const Profile& profile, const Node& node, const ClusterChoice
     board.name = node.name;
     board.memory_mib = choice.memory_mib > 0 ? choice.memory_mib : memory_for(node.role);
     board.card_size = choice.card_size;
+    board.questions = choice.questions;
     const NetworkCard inside{mac_of(node.mac, node.address, 0), -1, false};
     if (node.role != Role::gateway) {
         board.cards = {inside};

@@ -31,6 +31,7 @@ struct ClusterChoice {
     unsigned memory_mib = 0;         ///< of each machine; 0: as the role needs
     std::uint64_t card_size = 0;     ///< as BoardPlan has it
     bool internet = false;
+    std::vector<Question> questions = {};  ///< as BoardPlan has it, for every node
 };
 
 /// Decides. `local_ports` are free ports of this computer, one more than there are nodes. Throws Error for a node that

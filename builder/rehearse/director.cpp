@@ -77,6 +77,11 @@ std::vector<std::string> objections(const Sight& sight, const std::string& share
     return all;
 }
 
+void Director::object(const std::vector<std::string>& more) {
+    std::vector<std::string>& all = outcomes_.back().objections;
+    all.insert(all.end(), more.begin(), more.end());
+}
+
 std::optional<Drill> Director::current() const {
     const bool going_on = phase_ == Phase::away || phase_ == Phase::healing;
     return going_on ? std::optional(drill_) : std::nullopt;

@@ -71,6 +71,9 @@ class Director {
     /// The next act, which must be done before the next sight is taken.
     [[nodiscard]] Act next(const Sight& sight);
 
+    /// Adds to the newest outcome what was found out besides.
+    void object(const std::vector<std::string>& more);
+
     [[nodiscard]] const std::vector<Outcome>& outcomes() const { return outcomes_; }
     /// The drill that is going on, none while the cluster settles.
     [[nodiscard]] std::optional<Drill> current() const;

@@ -41,6 +41,8 @@ class EmulatedCluster {
     [[nodiscard]] Power power(std::size_t node) const;
     [[nodiscard]] bool is_cut(std::size_t node) const { return nodes_[node].is_cut; }
     [[nodiscard]] BoardState state(std::size_t node) const { return nodes_[node].board->state(); }
+    /// As Board has it.
+    [[nodiscard]] Inquiry* inquiry(std::size_t node) { return nodes_[node].board->inquiry(); }
     /// Who had the shared address, by name.
     [[nodiscard]] std::vector<Held> held() const;
 

@@ -73,8 +73,9 @@ std::vector<std::string> qemu_arguments(const Machine& machine, const std::strin
     add({"-device", "virtio-rng-pci"});
     // Standard output is the console, standard error the probe's port; both are pipes to us.
     add({"-chardev", "file,id=console,path=/dev/stdout", "-serial", "chardev:console"});
-    add({"-device", "virtio-serial-pci", "-chardev", "file,id=probe,path=/dev/stderr", "-device",
-         std::string("virtserialport,chardev=probe,name=") + probe_port});
+    add({"-device", "virtio-serial-pci", "-chardev",
+         machine.probe < 0 ? "file,id=probe,path=/dev/stderr" : "socket,id=probe,fd=" + std::to_string(machine.probe),
+         "-device", std::string("virtserialport,chardev=probe,name=") + probe_port});
     if (machine.monitor >= 0) {
         add({"-chardev", "socket,id=monitor,fd=" + std::to_string(machine.monitor), "-mon",
              "chardev=monitor,mode=control"});
@@ -88,7 +89,7 @@ std::vector<std::string> qemu_arguments(const Machine& machine, const std::strin
 
 /// Everything of ours that QEMU opens by its number.
 std::vector<int> descriptors_of(const Machine& machine, int changes) {
-    std::vector<int> all = {machine.kernel, machine.initrd, changes, machine.monitor};
+    std::vector<int> all = {machine.kernel, machine.initrd, changes, machine.monitor, machine.probe};
     for (const NetworkCard& card : machine.network_cards) all.push_back(card.socket);
     std::erase(all, -1);
     return all;

@@ -36,6 +36,9 @@ struct Machine {
     /// A stream socket on which QEMU takes commands (docs/interop/qmp-spec.txt of QEMU), -1 for none. The first network
     /// card is called net0.
     int monitor = -1;
+    /// A stream socket for the probe's port, on which the guest is told something as well; -1: it only speaks, see
+    /// on_line.
+    int probe = -1;
     std::function<void(std::string_view)> on_console;  ///< bytes of the serial console
     std::function<void(const std::string&)> on_line;   ///< lines of the probe's port and QEMU's own words
     std::function<void()> on_tick;                     ///< about once a second; may throw to end it

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
+#include <array>
 #include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -11,6 +14,7 @@
 #include "builder/commands/rehearse.hpp"
 #include "builder/process.hpp"
 #include "builder/rehearse/boot_files.hpp"
+#include "builder/rehearse/inquiry.hpp"
 #include "builder/rehearse/overlay_disk.hpp"
 #include "builder/rehearse/probe.hpp"
 #include "builder/rehearse/questions.hpp"
@@ -203,6 +207,42 @@ TEST(Probe, CarriesAScriptThatAShellReads) {
     EXPECT_THAT(script, HasSubstr("ask 0 'echo '\\''a'\\'''\nask 1 'false'\n"));
     const Result checked = run({{"sh", "-n"}, {}, {}, script});
     EXPECT_EQ(checked.status, 0) << checked.errors;
+}
+
+TEST(Probe, ThatIsPatientAnswersEachTimeItIsAsked) {
+    const Scratch scratch;
+    const std::string archive = patient_probe_archive({{"one", "echo a"}, {"two", "false"}});
+    const auto begin = archive.find("say() {");
+    ASSERT_NE(begin, std::string::npos);
+    std::string script = archive.substr(begin, archive.find("done\n", begin) + 5 - begin);
+    // The port is a pipe in each direction here.
+    script = "exec 3<&0 4>&1\n" + script;
+    for (auto at = script.find(">&3"); at != std::string::npos; at = script.find(">&3")) script.replace(at, 3, ">&4");
+    const auto file = scratch.write("probe", script);
+    const Result said = run({{"sh", file.string()}, {}, {}, "again\nagain\n"});
+    const std::string once = "makina-rehearse: answer 0 0 YQ==\nmakina-rehearse: answer 1 1 \nmakina-rehearse: end\n";
+    EXPECT_EQ(said.output, "makina-rehearse: begin\n" + once + once) << said.errors;
+}
+
+TEST(Inquiry, GathersTheAnswersOfTheLastTimeOnly) {
+    Inquiry inquiry({{"one", "x"}, {"two", "y"}});
+    const auto guest = [&](const std::string& text) {
+        ASSERT_EQ(write(inquiry.other_end(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
+    };
+    EXPECT_TRUE(inquiry.answered()) << "nothing is asked yet";
+    inquiry.ask();
+    std::array<char, 16> asked{};
+    EXPECT_EQ(read(inquiry.other_end(), asked.data(), asked.size()), 6);
+    EXPECT_FALSE(inquiry.answered());
+    guest("noise\nmakina-rehearse: answer 0 0 YQ==\nmakina-rehearse: answer 7 0 YQ==\nmakina-rehearse: ans");
+    EXPECT_FALSE(inquiry.answered());
+    guest("wer 1 3 Yg==\nmakina-rehearse: end\n");
+    EXPECT_TRUE(inquiry.answered());
+    EXPECT_EQ(inquiry.replies()[0].output, "a");
+    EXPECT_EQ(inquiry.replies()[1].status, 3);
+    inquiry.ask();
+    EXPECT_FALSE(inquiry.answered());
+    EXPECT_EQ(inquiry.replies()[0].status, -1);
 }
 
 TEST(Questions, ReadKeysAndValuesOfSysctls) {
