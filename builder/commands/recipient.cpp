@@ -49,6 +49,17 @@ void name_api_server(Recipient& recipient, const Profile& profile, const Node& n
     }
 }
 
+/// Workers know the others, but nobody has to know them: a cluster may have very many.
+std::vector<Peer> peers_of(const Profile& profile) {
+    std::vector<Peer> peers;
+    for (const Node& node : profile.nodes) {
+        if (node.role == Role::worker) continue;
+        peers.push_back({node.name, to_string(node.role), to_string(node.address)});
+    }
+    std::sort(peers.begin(), peers.end(), [](const Peer& a, const Peer& b) { return a.name < b.name; });
+    return peers;
+}
+
 }  // namespace
 
 Recipient recipient_of(const Profile& profile, const Node& node) {
@@ -65,6 +76,7 @@ Recipient recipient_of(const Profile& profile, const Node& node) {
     if (node.role == Role::gateway) header.interface = inside_interface(profile.gateway);
     header.api = to_string(profile.api.address) + ":" + std::to_string(profile.api.port);
     header.spare = node.spare_partition;
+    header.peers = peers_of(profile);
     recipient.external_etcd = profile.etcd.topology == EtcdTopology::external;
     recipient.offline = is_offline(profile.pki);
     recipient.static_balancer = node.role == Role::control_plane && is_static(profile.api.balancer);

@@ -2,6 +2,7 @@
 
 #include "builder/pki/pki.hpp"
 #include "builder/pki/state.hpp"
+#include "firstboot/bundle/encoding.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/bundle/lines.hpp"
 
@@ -117,6 +118,25 @@ std::string Keys::cluster_id() const {
 
 std::vector<LedgerEntry> Keys::ledger() const {
     return state_->ledger.entries;
+}
+
+void Keys::note_formed(const std::string& role, std::int64_t now) {
+    if (has_formed(role)) return;
+    Ledger ledger = state_->ledger;
+    ledger.formed.emplace(role, now);
+    state_->save(std::move(ledger));
+}
+
+bool Keys::has_formed(const std::string& role) const {
+    return state_->ledger.formed.contains(role);
+}
+
+void Keys::begin_formation() {
+    Ledger ledger = state_->ledger;
+    ledger.formation = to_hex(secret_bytes(16));
+    ledger.formation_from = ledger.entries.size();
+    ledger.formed.clear();
+    state_->save(std::move(ledger));
 }
 
 std::vector<KeyFact> Keys::facts() const {

@@ -20,14 +20,11 @@ bool is_kernel_name(const std::string& name) {
 Value::Group etcd_values(const Profile& profile, const Node& node) {
     const Etcd& etcd = profile.etcd;
     Value::List members;
-    std::string initial_cluster;
     for (const Node* member : profile.with_role(Role::etcd)) {
         members.emplace_back(Value::Group{{"name", member->name}, {"client_url", url(*member, "2379")}});
-        initial_cluster += (initial_cluster.empty() ? "" : ",") + member->name + "=" + url(*member, "2380");
     }
     return {{"external", etcd.topology == EtcdTopology::external},
             {"members", members},
-            {"initial_cluster", initial_cluster},
             {"peer_url", url(node, "2380")},
             {"client_url", url(node, "2379")},
             {"listen_client_urls", url(node, "2379") + ",https://127.0.0.1:2379"},

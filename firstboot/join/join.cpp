@@ -3,6 +3,7 @@
 #include <string>
 
 #include "firstboot/bundle/error.hpp"
+#include "firstboot/join/etcd.hpp"
 
 namespace makina {
 namespace {
@@ -47,19 +48,15 @@ Outcome ask_gateway(Host& host, const Bundle&) {
     return running(host, "nftables");
 }
 
-Outcome ask_etcd(Host&, const Bundle&) {
-    return {false, "its join driver, which this version does not have"};
-}
-
 }  // namespace
 
-// In this version joining is a person's, or the image's own units' work, so the action is to ask again.
+// Where joining is a person's, or the image's own units' work, the action is to ask again.
 Stage join_stage(std::string_view role) {
     if (role == "control-plane") return {"join", ask_control_plane, ask_control_plane};
     if (role == "worker") return {"join", ask_worker, ask_worker};
     if (role == "load-balancer") return {"join", ask_load_balancer, ask_load_balancer};
     if (role == "gateway") return {"join", ask_gateway, ask_gateway};
-    if (role == "etcd") return {"join", ask_etcd, ask_etcd};
+    if (role == "etcd") return etcd_stage();
     throw Error("the role \"" + std::string(role) + "\" has no way to join");
 }
 

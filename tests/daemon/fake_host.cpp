@@ -113,6 +113,25 @@ void FakeHost::wipe(const std::string& path) {
         [&] { machine.files.erase(path); });
 }
 
+void FakeHost::rename(const std::string& path, const std::string& name) {
+    const std::string to = path.substr(0, path.rfind('/') + 1) + name;
+    const auto is_below = [](const std::string& one, const std::string& folder) {
+        return one == folder || one.rfind(folder + "/", 0) == 0;
+    };
+    std::map<std::string, FakeFile> moved;
+    for (const auto& [one, file] : machine.files) {
+        if (is_below(one, to)) throw Error("renaming " + path + " to " + name + ": file exists");
+        if (is_below(one, path)) moved.emplace(to + one.substr(path.size()), file);
+    }
+    if (moved.empty()) return;
+    change(
+        "rename " + path + " " + name, [] {},
+        [&] {
+            std::erase_if(machine.files, [&](const auto& one) { return is_below(one.first, path); });
+            machine.files.merge(moved);
+        });
+}
+
 void FakeHost::trim() {
     change(
         "trim", [] {}, [] {});
@@ -159,6 +178,18 @@ void FakeHost::set_hostname(const std::string& name) {
 std::optional<std::string> FakeHost::probe(const std::string&, const std::string& address) {
     const auto found = machine.neighbours.find(address);
     return found == machine.neighbours.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::vector<Response> FakeHost::fetch(const std::vector<Request>& requests) {
+    std::vector<Response> responses;
+    for (const Request& request : requests) {
+        responses.push_back(network ? network(*this, request) : Response{0, "", "no route to host", false});
+    }
+    return responses;
+}
+
+void FakeHost::answer_peers(const std::string&, const Credentials&, const std::string& its_statement) {
+    statement = its_statement;
 }
 
 void FakeHost::write_table(const std::string& sector) {

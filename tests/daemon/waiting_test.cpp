@@ -77,7 +77,7 @@ TEST(Waiting, PausesLongerAtTheSameStageAndShorterAtTheNext) {
         one.machine.interfaces[0].carrier = pauses.size() >= 8;
         world(one);
     };
-    run_to_end(*host, "worker");
+    run_to_end(*host);
     const std::vector<std::int64_t> first(pauses.begin(), pauses.begin() + 9);
     EXPECT_EQ(first, (std::vector<std::int64_t>{2, 4, 8, 16, 32, 60, 60, 60, 2}));
 }
@@ -91,18 +91,18 @@ TEST(Waiting, IsOverWhenTheCableComes) {
         one.machine.interfaces[0].carrier = one.machine.uptime > 300;
         world(one);
     };
-    run_to_end(*host, "gateway");
+    run_to_end(*host);
     EXPECT_THAT(host->lines, testing::Contains("network: done"));
     EXPECT_EQ(host->states, (std::set<std::string>{"starting", "working", "waiting", "joined"}));
 }
 
 TEST(Waiting, EndsWhenItIsAskedTo) {
-    FakeMachine machine = new_machine("etcd");
-    const auto host = host_of(machine, "etcd");
+    FakeMachine machine = new_machine("worker");
+    const auto host = host_of(machine, "worker");
     host->stop_at = 30;
     EXPECT_EQ(run(*host, {}), Ending::stopped);
     FakeMachine joined = new_machine("gateway");
-    run_to_end(*host_of(joined, "gateway"), "gateway");
+    run_to_end(*host_of(joined, "gateway"));
     const auto staying = host_of(joined, "gateway");
     staying->stop_at = joined.uptime + 1;
     EXPECT_EQ(run(*staying, {}), Ending::stopped);
@@ -117,8 +117,7 @@ TEST(Waiting, TellsWhatAPersonHasToDo) {
          "the others kubeadm join --config /etc/kubernetes/makina/join.yaml"},
         {"worker", "a person to run kubeadm join --config /etc/kubernetes/makina/join.yaml"},
         {"load-balancer", "haproxy to run; systemctl status haproxy tells why it does not"},
-        {"gateway", "nftables to run; systemctl status nftables tells why it does not"},
-        {"etcd", "its join driver, which this version does not have"}};
+        {"gateway", "nftables to run; systemctl status nftables tells why it does not"}};
     for (const auto& [role, expected] : words) {
         FakeMachine machine = new_machine(role);
         const auto host = host_of(machine, role);
