@@ -19,7 +19,6 @@
 namespace makina::test {
 namespace {
 
-constexpr const char* network_file = "/etc/systemd/network/10-makina.network";
 constexpr const char* haproxy_file = "/etc/haproxy/haproxy.cfg";
 constexpr const char* keepalived_file = "/etc/keepalived/keepalived.conf";
 
