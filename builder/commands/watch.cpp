@@ -66,8 +66,9 @@ void note_formed(const std::vector<Seen>& all, const WatchOptions& options) {
     for (const Seen& seen : all) {
         const bool founds = seen.node.role == "etcd" || seen.node.role == "control-plane";
         if (options.keys.empty() || !founds || seen.node.state != "joined") continue;
-        const std::string cluster = text_of(seen.status, "cluster_id");
-        if (!Keys::note_formed(options.keys, cluster, seen.node.role, seconds_now())) continue;
+        const auto cluster = seen.status.find("cluster_id");
+        if (cluster == seen.status.end() || !cluster->is_string()) continue;
+        if (!Keys::note_formed(options.keys, cluster->get<std::string>(), seen.node.role, seconds_now())) continue;
         std::cerr << "keys: " << seen.node.name << " has joined: new cards of the role " << seen.node.role
                   << " only join from now on\n";
     }
