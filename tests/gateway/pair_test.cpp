@@ -239,6 +239,21 @@ void come_before_the_network(Border& border) {
     EXPECT_TRUE(lab::becomes_true(4, [&] { return ask(border.worker_1, {home_address, 80}).has_value(); }));
 }
 
+void lose_a_card(Border& border) {
+    for (const bool at_once : {true, false}) {
+        const std::string holder = border.holder();
+        border.take_out_card(holder);
+        if (at_once) border.put_in_card(holder);
+        EXPECT_TRUE(lab::becomes_true(4, [&] { return border.holder() == border.other(holder); }));
+        if (!at_once) border.put_in_card(holder);
+        EXPECT_TRUE(border.stays(border.other(holder), 6));
+        border.pull_plug(border.other(holder));
+        EXPECT_TRUE(lab::becomes_true(4, [&] { return border.holder() == holder; })) << "it waits for its old card";
+        border.boot(border.other(holder));
+        EXPECT_TRUE(border.stays(holder, 6));
+    }
+}
+
 void lose_each_others_connections(Border& border) {
     // That open connections go on elsewhere is conntrackd's doing: a node that goes on talking is not understood.
     for (const char* const name : {"gateway-1", "gateway-2"}) {
@@ -259,6 +274,7 @@ std::vector<Story> stories() {
     return {{"TheyLoseEachOther", lose_each_other},
             {"HomeIsGoneBehindALiveCable", lose_home_behind_a_live_cable},
             {"TheyComeBeforeTheNetwork", come_before_the_network},
+            {"TheyLoseACard", lose_a_card},
             {"TheyLoseEachOthersConnections", lose_each_others_connections}};
 }
 
