@@ -1,5 +1,7 @@
 #include "firstboot/diary.hpp"
 
+#include <algorithm>
+
 #include "firstboot/bundle/error.hpp"
 
 namespace makina {
@@ -20,16 +22,17 @@ Diary::Diary(Host& host) : host_(host) {
         say(std::string("the journal is begun anew: ") + error.what());
     }
     for (const Note& note : journal_.notes) take_up(note);
-    if (!intended_.empty()) say("the last run ended at " + intended_ + ": everything is asked again");
+    if (!open_.empty()) say("the last run ended at " + open_.back() + ": everything is asked again");
 }
 
 void Diary::take_up(const Note& note) {
     switch (note.kind) {
         case Note::Kind::intent:
-            intended_ = note.stage;
+            std::erase(open_, note.stage);
+            open_.push_back(note.stage);
             break;
         case Note::Kind::done:
-            intended_.clear();
+            std::erase(open_, note.stage);
             faults_.clear();
             break;
         case Note::Kind::fault:
@@ -61,13 +64,17 @@ void Diary::say(const std::string& line) {
 }
 
 void Diary::intend(const std::string& stage) {
-    if (intended_ == stage) return;
+    if (is_open(stage)) return;
     note(Note::Kind::intent, stage, {});
 }
 
 void Diary::done(const std::string& stage) {
-    if (intended_ != stage) return;
+    if (!is_open(stage)) return;
     note(Note::Kind::done, stage, {});
+}
+
+bool Diary::is_open(std::string_view stage) const {
+    return std::find(open_.begin(), open_.end(), stage) != open_.end();
 }
 
 void Diary::fault(const std::string& stage, const std::string& text) {

@@ -4,6 +4,8 @@
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "firstboot/host.hpp"
 #include "firstboot/journal.hpp"
@@ -22,6 +24,8 @@ class Diary {
     /// no proof, and what is to be done may be what makes room again.
     void intend(const std::string& stage);
     void done(const std::string& stage);
+    /// The stage has begun, in this run or in one that was cut off, and is not done.
+    [[nodiscard]] bool is_open(std::string_view stage) const;
     void fault(const std::string& stage, const std::string& text);
 
   private:
@@ -33,7 +37,7 @@ class Diary {
     Host& host_;
     Journal journal_;
     std::map<std::string, std::int64_t> said_;  ///< a line -> when, in seconds since power-on
-    std::string intended_;                      ///< a stage that has begun
+    std::vector<std::string> open_;             ///< stages that have begun and are not done; the last one last
     std::set<std::string> faults_;              ///< noted since the last stage was done
 };
 

@@ -133,6 +133,9 @@ class Host {
     // Programs.
     /// Runs a program to its end, for at most `seconds`; argv[0] is looked up in the node's usual folders.
     virtual Answer run(const std::vector<std::string>& argv, unsigned seconds) = 0;
+    /// Tells a running service that systemd calls notify-reload to read its settings anew, as `systemctl reload` does,
+    /// in no time; false if there is no such service.
+    [[nodiscard]] virtual bool reload(const std::string& service) = 0;
 
     // Time.
     [[nodiscard]] virtual Moment moment() = 0;
@@ -142,6 +145,8 @@ class Host {
     [[nodiscard]] virtual std::int64_t uptime() = 0;
     /// Waits; false if the daemon has been asked to end.
     [[nodiscard]] virtual bool wait(unsigned seconds) = 0;
+    /// Waits a tenth of a second, for what comes within moments.
+    virtual void pause() = 0;
 
     // The board.
     [[nodiscard]] virtual std::string architecture() = 0;  ///< Debian's name: "arm64"
@@ -154,7 +159,7 @@ class Host {
     // Network.
     [[nodiscard]] virtual std::vector<Interface> interfaces() = 0;
     /// Asks the network who has the address (ARP probes as RFC 5227, sender 0.0.0.0); the MAC of another machine that
-    /// answers, or nothing. About a second.
+    /// answers, or nothing. Less than a second.
     [[nodiscard]] virtual std::optional<std::string> probe(const std::string& interface,
                                                            const std::string& address) = 0;
 

@@ -8,6 +8,7 @@
 
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/machine/machine.hpp"
+#include "firstboot/node/take_address.hpp"
 #include "firstboot/run.hpp"
 #include "firstboot/status_lines.hpp"
 
@@ -17,11 +18,12 @@ namespace {
 constexpr const char* usage =
     "usage: makina-firstboot run [--until-joined]   make this node part of its cluster, and tell the status\n"
     "       makina-firstboot status [--json]        what it is doing\n"
+    "       makina-firstboot take-address FILE      ask who has the address in networkd's FILE, and take it if nobody\n"
     "       makina-firstboot reset                  forget what was noted, unless the node is in a cluster\n"
     "       makina-firstboot --version | --help\n"
     "options for rescue and tests:\n"
     "  --root DIR         the node's files are below DIR, and nothing outside is changed\n"
-    "  --programs DIR     with --root: the programs that may be run (run only)\n"
+    "  --programs DIR     with --root: the programs that may be run (run, take-address)\n"
     "  --page ADDRESS:PORT  with --root: show the status page there (run only)\n"
     "  --rounds N         give up waiting after N rounds (run only)\n"
     "Exit codes: 0 done, 1 a fault, 2 a mistake in the command line, 3 a bundle that is not genuine,\n"
@@ -38,6 +40,7 @@ struct Arguments {
     MachineOptions machine;
     RunOptions run;
     bool json = false;
+    std::string file;
 };
 
 unsigned count_in(const std::string& text) {
@@ -50,13 +53,15 @@ unsigned count_in(const std::string& text) {
 }
 
 Arguments parse(const std::vector<std::string>& words) {
-    if (words.empty()) throw Mistake("a command is missing: run, status or reset");
+    if (words.empty()) throw Mistake("a command is missing: run, status, take-address or reset");
     Arguments arguments;
     arguments.command = words[0];
     const bool run = arguments.command == "run";
-    if (!run && arguments.command != "status" && arguments.command != "reset") {
-        throw Mistake("no command \"" + arguments.command + "\": there are run, status and reset");
+    const bool take = arguments.command == "take-address";
+    if (!run && !take && arguments.command != "status" && arguments.command != "reset") {
+        throw Mistake("no command \"" + arguments.command + "\": there are run, status, take-address and reset");
     }
+    arguments.machine.beside = take;
     for (std::size_t at = 1; at < words.size(); ++at) {
         const std::string& word = words[at];
         const auto value = [&]() -> const std::string& {
@@ -65,7 +70,7 @@ Arguments parse(const std::vector<std::string>& words) {
         };
         if (word == "--root") {
             arguments.machine.root = value();
-        } else if (word == "--programs" && run) {
+        } else if (word == "--programs" && (run || take)) {
             arguments.machine.programs = value();
         } else if (word == "--page" && run) {
             arguments.machine.page = value();
@@ -75,10 +80,13 @@ Arguments parse(const std::vector<std::string>& words) {
             arguments.run.until_joined = true;
         } else if (word == "--json" && arguments.command == "status") {
             arguments.json = true;
+        } else if (take && arguments.file.empty() && !word.starts_with("--")) {
+            arguments.file = word;
         } else {
             throw Mistake(arguments.command + " does not know \"" + word + "\"");
         }
     }
+    if (take && arguments.file.empty()) throw Mistake("take-address needs one of networkd's files");
     if (arguments.machine.root == "/" && (!arguments.machine.programs.empty() || !arguments.machine.page.empty())) {
         throw Mistake("--programs and --page need --root");
     }
@@ -97,6 +105,10 @@ int do_command(const Arguments& arguments) {
     const auto machine = real_machine(arguments.machine);
     if (arguments.command == "reset") {
         reset(*machine);
+        return 0;
+    }
+    if (arguments.command == "take-address") {
+        take_address(*machine, arguments.file);
         return 0;
     }
     return run(*machine, arguments.run) == Ending::stopped && arguments.run.until_joined ? 4 : 0;

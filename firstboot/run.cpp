@@ -43,6 +43,8 @@ class Daemon {
     void tell_others();
     void keep_time();
     [[nodiscard]] bool begin_again();
+    [[nodiscard]] bool undone();
+    [[nodiscard]] bool was_cut(const Stage& stage) const { return stage.unseen && diary_.is_open(stage.name); }
     void adopt(const Identity& identity);
     void finish(const std::string& stage, const Outcome& outcome);
     void notice(const std::string& stage, const std::string& text);
@@ -79,11 +81,10 @@ Way Daemon::pass() {
     status_.steps = {{verifying, false}};
     Way way = verified(identity);
     if (way != Way::on) return way;
-    if (!identity.joined) {
-        for (const Stage& stage : stages_of(identity.bundle.role)) {
-            way = reach(std::string(stage.name), [&] { return attempt(stage, identity.bundle); });
-            if (way != Way::on) return way;
-        }
+    for (const Stage& stage : stages_of(identity.bundle.role)) {
+        if (identity.joined && !stage.lasting && !was_cut(stage)) continue;
+        way = reach(std::string(stage.name), [&] { return attempt(stage, identity.bundle); });
+        if (way != Way::on) return way;
     }
     return stay(identity.bundle);
 }
@@ -115,7 +116,7 @@ void Daemon::adopt(const Identity& identity) {
     status_.expires = bundle.expires;
     status_.steps = {{verifying, false}};
     for (const Stage& stage : stages_of(bundle.role))
-        status_.steps.push_back({std::string(stage.name), identity.joined});
+        status_.steps.push_back({std::string(stage.name), identity.joined && !stage.lasting});
     diary_.say("node " + bundle.node + ", " + bundle.role + " of cluster " + bundle.cluster + ", bundle " +
                std::to_string(bundle.epoch));
 }
@@ -154,7 +155,7 @@ Way Daemon::reach(const std::string& stage, const std::function<Outcome()>& atte
 
 Outcome Daemon::attempt(const Stage& stage, const Bundle& bundle) {
     Outcome outcome = stage.ask(host_, bundle);
-    if (outcome.done) return outcome;
+    if (outcome.done && !was_cut(stage)) return outcome;
     diary_.intend(std::string(stage.name));
     return stage.act(host_, bundle);
 }
@@ -202,17 +203,30 @@ void Daemon::keep_time() {
     }
 }
 
-/// Something was handed over, or whether the bundle has expired can be said only now.
+/// True if what was done has been undone from outside: the cable is out, or another machine has taken the address.
+bool Daemon::undone() {
+    const auto is_done = [&](std::string_view name) {
+        return std::ranges::any_of(status_.steps,
+                                   [&](const Status::Step& step) { return step.done && step.name == name; });
+    };
+    for (const Stage& stage : stages_of(bundle_.role)) {
+        if (!stage.lasting || stage.name == status_.stage || !is_done(stage.name)) continue;
+        if (const Outcome outcome = stage.ask(host_, bundle_); !outcome.done) return true;
+    }
+    return false;
+}
+
+/// Something was handed over, something was undone, or whether the bundle has expired can be said only now.
 bool Daemon::begin_again() {
     try {
         const Handover handover = look_for_delivery(host_);
         notice(verifying, handover.notice);
-        if (handover.ready) return true;
+        if (handover.ready || undone()) return true;
     } catch (const Untrusted&) {
         throw;
     } catch (const Error& error) {
         status_.last_error = error.what();
-        diary_.say(std::string("looking for a bundle: ") + error.what());
+        diary_.say(std::string("looking around: ") + error.what());
     }
     const Moment moment = host_.moment();
     const bool late = moment.now > status_.expires;

@@ -25,6 +25,10 @@ struct Stage {
     std::string_view name;
     Step ask;  ///< are you done? Changes nothing.
     Step act;  ///< does it, or as much as can be done now
+    /// It may be undone from outside: it is asked again for as long as the daemon runs, on a joined node too.
+    bool lasting = false;
+    /// Not all that it does can be asked for: if the power went while it was at it, it acts again.
+    bool unseen = false;
 };
 
 /// The stages of a role after the bundle is verified, in order, the sealing-up last. Throws Error for an unknown role.

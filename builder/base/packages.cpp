@@ -248,21 +248,24 @@ std::optional<std::size_t> find_kernel(const std::vector<ArchivePackage>& packag
 
 }  // namespace
 
-std::string describe_package_base(const BaseRequest& request, const std::filesystem::path& apt_folder) {
+PackageList list_packages(const BaseRequest& request, const std::filesystem::path& apt_folder) {
     const Apt node(apt_folder / to_string(request.architecture), to_string(request.architecture), request.base);
     request.say("asking the package archive");
     node.update();
-    std::string text =
+    PackageList list{node.resolve(request.packages), {}};
+    std::string& text = list.description;
+    text =
         std::string(package_recipe) + "\nfree " + std::to_string(request.base.free_bytes) + "\n" + excludes_for_dpkg();
-    for (const ArchivePackage& package : node.resolve(request.packages)) {
+    for (const ArchivePackage& package : list.packages) {
         text += package.name + " " + package.version + " " + package.architecture + " " + package.sha256 +
                 (package.asked ? " asked" : "") + "\n";
     }
-    return text;
+    return list;
 }
 
-void build_package_base(const BaseRequest& request, const std::filesystem::path& apt_folder,
-                        const std::filesystem::path& folder, const std::string& id, const KubernetesParts& kubernetes) {
+void build_package_base(const BaseRequest& request, const std::vector<ArchivePackage>& packages,
+                        const std::filesystem::path& apt_folder, const std::filesystem::path& folder,
+                        const std::string& id, const KubernetesParts& kubernetes) {
     const std::string native = native_architecture();
     if (native != "amd64" || request.architecture != Architecture::arm64) {
         throw Error("a base of packages for " + to_string(request.architecture) + " cannot be made on " + native +
@@ -271,7 +274,6 @@ void build_package_base(const BaseRequest& request, const std::filesystem::path&
     const Apt node(apt_folder / to_string(request.architecture), to_string(request.architecture), request.base);
     const Apt twin(apt_folder / native, native, request.base);
     twin.update();
-    const std::vector<ArchivePackage> packages = node.resolve(request.packages);
     const std::vector<ArchivePackage> twin_packages = twin.resolve(names_of(packages));
     require_same_versions(packages, twin_packages);
     request.say("fetching " + std::to_string(packages.size()) + " packages for the node and " +

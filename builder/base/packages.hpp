@@ -2,7 +2,10 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
+#include <vector>
 
+#include "builder/base/apt.hpp"
 #include "builder/base/base.hpp"
 #include "builder/base/kubernetes.hpp"
 
@@ -16,13 +19,19 @@ inline constexpr std::uint64_t boot_offset = 8ULL << 20;  ///< bytes; the vendor
 inline constexpr std::uint64_t boot_size = 512ULL << 20;  ///< room for two kernels and their initramfs
 inline constexpr std::uint64_t root_offset = boot_offset + boot_size;
 
-/// Makes a base from Debian packages at `folder`/disk.img, without emulation (see twin.hpp). `apt_folder` keeps apt's
-/// indexes and .debs between runs. `kubernetes` goes in besides, its packages on hold. Throws Untrusted, Error.
-void build_package_base(const BaseRequest& request, const std::filesystem::path& apt_folder,
-                        const std::filesystem::path& folder, const std::string& id,
-                        const KubernetesParts& kubernetes = {});
+/// What goes into a base, without Kubernetes.
+struct PackageList {
+    std::vector<ArchivePackage> packages;  ///< in the order in which they are installed
+    std::string description;               ///< one text that is equal exactly if the bases are
+};
 
-/// What would go into the base, without Kubernetes: one text that is equal exactly if the bases are. Asks the archive.
-[[nodiscard]] std::string describe_package_base(const BaseRequest& request, const std::filesystem::path& apt_folder);
+/// Asks the archive. `apt_folder` keeps apt's indexes and .debs between runs. Throws Untrusted, Error.
+[[nodiscard]] PackageList list_packages(const BaseRequest& request, const std::filesystem::path& apt_folder);
+
+/// Makes a base of the packages that were listed, with the same `apt_folder`, at `folder`/disk.img, without emulation
+/// (see twin.hpp). `kubernetes` goes in besides, its packages on hold. Throws Untrusted, Error.
+void build_package_base(const BaseRequest& request, const std::vector<ArchivePackage>& packages,
+                        const std::filesystem::path& apt_folder, const std::filesystem::path& folder,
+                        const std::string& id, const KubernetesParts& kubernetes = {});
 
 }  // namespace makina

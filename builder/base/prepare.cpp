@@ -124,9 +124,10 @@ BaseImage make_of_packages(const BaseRequest& request, const Store& store, const
     const std::filesystem::path apt =
         request.cache / "apt" / sha256(request.base.mirror + "\n" + request.base.suite).substr(0, 12);
     const Lock apt_lock(store.lock("apt-" + apt.filename().string()), Lock::Kind::exclusive, request.say);
-    const std::string id = sha256(describe_package_base(request, apt) + describe_kubernetes(kubernetes));
+    const PackageList list = list_packages(request, apt);
+    const std::string id = sha256(list.description + describe_kubernetes(kubernetes));
     if (auto base = store.adopt(key, id)) return *base;
-    build_package_base(request, apt, store.begin(key), id, kubernetes);
+    build_package_base(request, list.packages, apt, store.begin(key), id, kubernetes);
     return store.keep(key, id);
 }
 

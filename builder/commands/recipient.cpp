@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "builder/commands/cluster.hpp"
 #include "builder/plan.hpp"
 #include "firstboot/bundle/error.hpp"
 
@@ -16,17 +17,6 @@ bool is_offline(Pki pki) {
             return true;
     }
     throw Error("an unknown way to keep authorities");
-}
-
-bool is_static(Balancer balancer) {
-    switch (balancer) {
-        case Balancer::static_pod:
-            return true;
-        case Balancer::pair:
-        case Balancer::none:
-            return false;
-    }
-    throw Error("an unknown balancer");
 }
 
 template <typename T>
@@ -79,8 +69,8 @@ Recipient recipient_of(const Profile& profile, const Node& node) {
     header.peers = peers_of(profile);
     recipient.external_etcd = profile.etcd.topology == EtcdTopology::external;
     recipient.offline = is_offline(profile.pki);
-    recipient.static_balancer = node.role == Role::control_plane && is_static(profile.api.balancer);
     if (profile.kubernetes.version < Version{1, 29, 0}) recipient.admin_group = "system:masters";
+    recipient.configuration = handed_over(profile, node, project_folder() / "overlays");
     name_api_server(recipient, profile, node);
     return recipient;
 }

@@ -26,8 +26,8 @@ void recover(const Material& material) {
 }
 
 void require_complete(const Material& material) {
-    std::vector<std::string> names = {"revoked",     "ledger",        "service-account.key", "service-account.pub",
-                                      "vrrp.secret", "encryption.key"};
+    std::vector<std::string> names = {"revoked", "ledger", "service-account.key", "service-account.pub",
+                                      "encryption.key"};
     for (const auto& [name, purpose] : authorities()) {
         names.push_back(name + ".crt");
         names.push_back(name + ".key");
@@ -156,7 +156,6 @@ std::vector<KeyFact> Keys::facts() const {
     }
     facts.push_back(
         {"service-account", "signs service accounts' tokens", fingerprint(material.key("service-account")), 0});
-    facts.push_back({"vrrp.secret", "the holders of the virtual address towards each other", "", 0});
     facts.push_back({"encryption.key", "encrypts Kubernetes secrets in etcd", "", 0});
     return facts;
 }

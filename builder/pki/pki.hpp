@@ -16,11 +16,12 @@ namespace makina {
 struct Recipient {
     Bundle header;  ///< cluster, node, role, architecture, board, serial, mac, address, interface, api, spare, peers;
                     ///< the rest (cluster id, card, epoch, times, genesis, payloads) is decided here
-    bool external_etcd = false;    ///< control planes carry a client's certificate, not etcd's authority
-    bool offline = false;          ///< no authority's private key on control planes: their leaf certificates instead
-    bool static_balancer = false;  ///< control planes hold the virtual address, so they carry its secret
+    bool external_etcd = false;  ///< control planes carry a client's certificate, not etcd's authority
+    bool offline = false;        ///< no authority's private key on control planes: their leaf certificates instead
     std::vector<std::string> api_names;      ///< names and addresses that the API server's certificate has
     std::vector<std::string> api_addresses;  ///< IPv4; the first address of the services' range is among them
+    /// Payloads that the plan decides, none of them secret.
+    std::vector<Payload> configuration;
     /// The group of administrators' certificates: kubeadm's since 1.29, "system:masters" before.
     std::string admin_group = "kubeadm:cluster-admins";
 };
@@ -63,10 +64,10 @@ struct LedgerEntry {
 class Keys {
   public:
     /// Makes the folder and everything in it: cluster id, signing authority and signer, authorities for Kubernetes,
-    /// etcd, front-proxy and MAKINA's own TLS, service-account key, VRRP secret, secrets-encryption key. With a
-    /// passphrase the private keys are PKCS#8 encrypted. `now` is in seconds since 1970; certificates begin a day
-    /// before it, for boards whose clock is late. Throws Error if the folder exists and is not empty; a half-made one
-    /// (power cut) is told apart and made anew.
+    /// etcd, front-proxy and MAKINA's own TLS, service-account key, secrets-encryption key. With a passphrase the
+    /// private keys are PKCS#8 encrypted. `now` is in seconds since 1970; certificates begin a day before it, for
+    /// boards whose clock is late. Throws Error if the folder exists and is not empty; a half-made one (power cut) is
+    /// told apart and made anew.
     static void create(const std::filesystem::path& folder, const std::string& cluster, const std::string& passphrase,
                        std::int64_t now);
 

@@ -159,22 +159,24 @@ std::vector<std::string> packages_for(const Profile& profile, Role role, Archite
     return {names.begin(), names.end()};
 }
 
-int containerd_major(const BaseFacts& base) {
-    for (const char* name : {"containerd", "containerd.io"}) {
-        const auto found = base.packages.find(name);
-        if (found != base.packages.end()) {
-            const std::string& version = found->second;
-            const auto colon = version.find(':');
-            const std::string upstream = colon == std::string::npos ? version : version.substr(colon + 1);
-            const std::string major = upstream.substr(0, upstream.find('.'));
-            if (major.empty() || major.size() > 3 || major.find_first_not_of("0123456789") != std::string::npos) {
-                throw Error("the base's " + std::string(name) + " has version \"" + version +
-                            "\", which is not one that can be configured");
-            }
-            return std::stoi(major);
-        }
+int major_of(const BaseFacts& base, const std::string& package) {
+    const auto found = base.packages.find(package);
+    if (found == base.packages.end()) return 0;
+    const std::string& version = found->second;
+    const auto colon = version.find(':');
+    const std::string upstream = colon == std::string::npos ? version : version.substr(colon + 1);
+    const std::string major = upstream.substr(0, upstream.find_first_of(".-~"));
+    if (major.empty() || major.size() > 3 || major.find_first_not_of("0123456789") != std::string::npos) {
+        throw Error("the base's " + package + " has version \"" + version +
+                    "\", which is not one that can be configured");
     }
-    return 1;
+    return std::stoi(major);
+}
+
+int containerd_major(const BaseFacts& base) {
+    const int debian = major_of(base, "containerd");
+    const int docker = debian == 0 ? major_of(base, "containerd.io") : debian;
+    return docker == 0 ? 1 : docker;
 }
 
 void add_first_boot(const Profile& profile, const BaseFacts& base, ImagePlan& plan) {

@@ -30,6 +30,8 @@ namespace makina {
 [[nodiscard]] std::vector<const Node*> balancers_of(const Profile& profile);
 /// The container that holds a pod's namespaces, as kubeadm of this version names it.
 [[nodiscard]] std::string pause_image(const Version& version);
+/// Major version of an installed package; 0 if the base has not got it. Throws Error for one without a number.
+[[nodiscard]] int major_of(const BaseFacts& base, const std::string& package);
 /// Major version of the installed containerd; 1 if the base has none yet, as Debian's is.
 [[nodiscard]] int containerd_major(const BaseFacts& base);
 /// The packages of Kubernetes that a node of this role needs and the base lacks.
@@ -55,7 +57,7 @@ namespace makina {
 /// Edits the base's own files and switches off what the layout would do by itself at the first boot.
 void adapt_to_layout(const Profile& profile, const Node& node, const BaseFacts& base, ImagePlan& plan);
 /// Files of the profile for the node's role.
-void add_extra_files(const Profile& profile, ImagePlan& plan);
+void add_extra_files(const Profile& profile, const Node& node, FileTree& files);
 /// What the profile applies once, on every control plane, because any of them may be the one that makes the cluster.
 void add_manifests(const Profile& profile, ImagePlan& plan);
 /// For Kubernetes whose kube-proxy cannot see rules of nftables (before 1.17): Debian's alternatives of iptables.

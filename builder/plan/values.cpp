@@ -83,24 +83,28 @@ Value::Group api_group(const Profile& profile) {
     // /readyz came with 1.16; before it there is /healthz.
     const std::string path = profile.kubernetes.version < Version{1, 16, 0} ? "/healthz" : "/readyz";
     return {{"address", address},
-            {"cidr", cidr(api.address, profile.network.subnet)},
             {"port", std::uint64_t{api.port}},
-            {"monitor_port", std::uint64_t{api.port == 8404 ? 8405U : 8404U}},
             {"endpoint", address + ":" + std::to_string(api.port)},
             {"health_path", path},
             {"local_url", "https://127.0.0.1:" + std::to_string(api.port) + path},
             {"names", names},
-            {"host_names", host_names}};
+            {"host_names", host_names},
+            {"haproxy_image", api.haproxy_image},
+            {"keepalived_image", api.keepalived_image}};
 }
+
+/// 255 is the address's owner (RFC 5798, section 6.1).
+constexpr std::uint64_t highest_priority = 254;
 
 Value::Group keepalived_group(const Profile& profile, const Node& node) {
     Value::List peers;
-    std::uint64_t priority = 100;
+    std::uint64_t priority = highest_priority;
     const std::vector<const Node*> holders = balancers_of(profile);
     for (std::size_t i = 0; i < holders.size(); ++i) {
         if (holders[i]->name == node.name) {
-            // Different priorities only decide who is first if all start at once; nopreempt keeps the holder.
-            priority = 100 - std::min<std::uint64_t>(i, 90);
+            // They decide who is first if all start at once, and who stays if two were parted; nopreempt keeps the
+            // holder. Each step is 39 ms of waiting, so that the next one has been heard before.
+            priority = highest_priority - 10 * std::min<std::uint64_t>(i, 25);
         } else {
             peers.emplace_back(to_string(holders[i]->address));
         }
@@ -184,6 +188,8 @@ Value::Group template_values(const Profile& profile, const Node& node, const Bas
         {"static_balancer", static_pod},
         {"keepalived", keepalived_group(profile, node)},
         {"resolved", base.packages.count("systemd-resolved") == 1},
+        // An older networkd takes the address away while it asks who has it: 252 does, 257 does not.
+        {"takes_address", major_of(base, "systemd") >= 257},
         {"containerd", Value::Group{{"config_3", containerd_major(base) >= 2},
                                     {"pause_image", pause_image(profile.kubernetes.version)}}},
         {"kubelet", Value::Group{{"extra_args", "--node-ip=" + to_string(node.address)}}},

@@ -77,6 +77,9 @@ void check_direct(Draft& draft) {
 void check_balancer(Draft& draft) {
     const Profile& profile = draft.profile;
     if (!draft.sound("api.balancer")) return;
+    if (draft.given("api.images") && profile.api.balancer != Balancer::static_pod) {
+        draft.complain("api.images", "api.images: has no meaning unless api.balancer is static-pod, remove it");
+    }
     const auto balancers = profile.with_role(Role::load_balancer);
     switch (profile.api.balancer) {
         case Balancer::pair:
@@ -103,6 +106,7 @@ void check_balancer(Draft& draft) {
 /// Ports that something else on the balancing node listens on already; empty if the port is free.
 std::string holder_of_port(std::uint16_t port, Balancer balancer) {
     if (port == 22) return "ssh";
+    if (port == 8404) return "haproxy's own answers";
     if (balancer != Balancer::static_pod) return "";
     if (port >= 30000 && port <= 32767) return "the services' node ports";
     const std::vector<std::pair<std::uint16_t, std::string>> used = {

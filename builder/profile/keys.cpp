@@ -25,6 +25,8 @@ const std::vector<std::string>& profile_keys() {
         "api.port",
         "api.balancer",
         "api.names",
+        "api.images.haproxy",
+        "api.images.keepalived",
         "etcd.topology",
         "etcd.heartbeat_ms",
         "etcd.election_ms",

@@ -72,6 +72,9 @@ struct Endpoint {
     std::uint16_t port = 6443;
     Balancer balancer = Balancer::none;
     std::vector<std::string> names;  ///< further certSANs, host names or addresses
+    /// Container images of the static pods, each of one version.
+    std::string haproxy_image = "docker.io/library/haproxy:3.0.11-alpine";
+    std::string keepalived_image = "docker.io/osixia/keepalived:2.0.20";
 };
 
 /// Whether control planes hold the authorities' private keys, as kubeadm's signer of node certificates needs them.

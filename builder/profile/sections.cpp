@@ -77,6 +77,10 @@ void read_api(Fields& top) {
     fields.read("address", api.address, address());
     fields.read("port", api.port, port());
     fields.read_list("names", api.names, host());
+    Fields images = fields.section("images");
+    images.read("haproxy", api.haproxy_image, container_image());
+    images.read("keepalived", api.keepalived_image, container_image());
+    images.finish();
     fields.finish();
 }
 

@@ -62,6 +62,8 @@ struct RehearseRequest {
     std::vector<Question> questions = {};  ///< besides the built-in ones
     double timeout = 900;                  ///< seconds for the whole boot
     unsigned memory_mib = 2048;
+    /// Images of USB sticks that are plugged in; they are written.
+    std::vector<std::filesystem::path> sticks = {};
     std::function<double()> clock;                                               ///< seconds, from any start
     std::function<void(std::string_view)> on_console = [](std::string_view) {};  ///< the serial console, as it comes
     std::function<void(const std::string&, double)> on_progress = [](const std::string&, double) {};

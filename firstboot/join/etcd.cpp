@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/bundle/lines.hpp"
@@ -45,7 +46,7 @@ class Since {
 
 class EtcdJoin {
   public:
-    Outcome ask(Host& host, const Bundle& bundle) const;
+    Outcome ask(Host& host, const Bundle& bundle);
     Outcome act(Host& host, const Bundle& bundle);
 
   private:
@@ -55,7 +56,9 @@ class EtcdJoin {
     Outcome add(Host& host, const Bundle& bundle, const Decision& decision, JoinRecord record);
     Sighting sight(Host& host, const Bundle& bundle, const JoinRecord& record);
 
-    Since majority_, unchanged_, dead_, silent_;
+    Since majority_, unchanged_;
+    Vigil dead_, silent_;
+    std::optional<std::string> objection_;  ///< what was found when it was asked last
     std::string heard_before_;
 };
 
@@ -79,10 +82,10 @@ void start(Host& host, const std::string& initial, const std::string& state, con
                              (token.empty() ? "" : "ETCD_INITIAL_CLUSTER_TOKEN=" + token + "\n");
     const bool changed = host.read(environment, largest) != text;
     if (changed) host.write(environment, text, root_only);
-    if (!changed && host.run({"systemctl", "is-active", "--quiet", "etcd"}, 30).status == 0) return;
-    // One that failed with an older beginning would go on failing with it.
-    const Answer answer = host.run({"systemctl", "restart", "--no-block", "etcd"}, 60);
-    if (answer.status != 0) throw Error("systemctl restart etcd: exit code " + std::to_string(answer.status));
+    // One that runs with an older beginning has to begin again; one that is just starting must not be disturbed.
+    const std::string verb = changed ? "restart" : "start";
+    const Answer answer = host.run({"systemctl", verb, "--no-block", "etcd"}, 60);
+    if (answer.status != 0) throw Error("systemctl " + verb + " etcd: exit code " + std::to_string(answer.status));
 }
 
 /// Durable before etcd begins: whoever hears of it founds nothing.
@@ -111,7 +114,8 @@ std::string initial_cluster(const Bundle& bundle, const Founders& founders) {
 
 /// Empty if etcd on this node answers and has a vote, else what is missing.
 std::string objection(Host& host, const Bundle& bundle) {
-    const auto report = EtcdApi(host, etcd_credentials()).reports({own_address(bundle)}).at(0);
+    constexpr std::uint32_t at_home = 1000;
+    const auto report = EtcdApi(host, etcd_credentials()).reports({own_address(bundle)}, at_home).at(0);
     if (!report.list || !report.healthy) {
         return "etcd on this node to answer" + (report.fault.empty() ? "" : " (" + report.fault + ")");
     }
@@ -147,8 +151,9 @@ Outcome claim(Host& host, const Bundle& bundle, const std::string& via) {
     return {false, "another card of " + bundle.node + " to be gone", {}, soon};
 }
 
-Outcome EtcdJoin::ask(Host& host, const Bundle& bundle) const {
-    if (std::string reason = objection(host, bundle); !reason.empty()) return {false, reason, {}, soon};
+Outcome EtcdJoin::ask(Host& host, const Bundle& bundle) {
+    objection_ = objection(host, bundle);
+    if (!objection_->empty()) return {false, *objection_, {}, soon};
     EtcdApi api(host, etcd_credentials());
     std::string text;
     if (known_epoch(api, own_address(bundle), bundle, text) >= bundle.epoch) return {true};
@@ -156,7 +161,9 @@ Outcome EtcdJoin::ask(Host& host, const Bundle& bundle) const {
 }
 
 Outcome EtcdJoin::act(Host& host, const Bundle& bundle) {
-    if (objection(host, bundle).empty()) {
+    // Asked a moment ago: an etcd that is just starting takes the connection and lets one wait.
+    const std::string reason = objection_ ? *std::exchange(objection_, std::nullopt) : objection(host, bundle);
+    if (reason.empty()) {
         note_member(host, bundle);
         return claim(host, bundle, own_address(bundle));
     }
@@ -230,15 +237,17 @@ Sighting EtcdJoin::sight(Host& host, const Bundle& bundle, const JoinRecord& rec
             }
         }
     }
+    const std::int64_t now = host.uptime();
+    const auto old = predecessor(sighting, record);
     for (const Interface& interface : host.interfaces()) {
+        // It takes a second, and only the place of somebody else is to be asked about.
+        if (!old) break;
         const auto& its = interface.addresses;
         if (std::find(its.begin(), its.end(), bundle.address) == its.end()) continue;
         sighting.other_mac = host.probe(interface.name, own).value_or("");
     }
-    const std::int64_t now = host.uptime();
-    const auto old = predecessor(sighting, record);
-    sighting.dead_for = dead_.seconds(old && is_dead(sighting, *old), now);
-    sighting.silent_for = silent_.seconds(record.own != 0 && !is_seen(sighting, record.own), now);
+    sighting.dead_for = old ? dead_.seconds(sighting, *old, now) : 0;
+    sighting.silent_for = record.own != 0 ? silent_.seconds(sighting, record.own, now) : 0;
     return sighting;
 }
 
@@ -246,10 +255,7 @@ Outcome EtcdJoin::join(Host& host, const Bundle& bundle) {
     const JoinRecord record = recorded(host);
     state(host, bundle, own_statement(host, bundle));
     // What has data is started: whether it may still take part the others will say.
-    if (has_data(host) && host.look(environment) &&
-        host.run({"systemctl", "is-active", "--quiet", "etcd"}, 30).status != 0) {
-        (void)host.run({"systemctl", "start", "--no-block", "etcd"}, 60);
-    }
+    if (has_data(host) && host.look(environment)) (void)host.run({"systemctl", "start", "--no-block", "etcd"}, 60);
     const Sighting sighting = sight(host, bundle, record);
     return do_next(host, bundle, decide(sighting, record), record);
 }
@@ -298,7 +304,7 @@ Outcome EtcdJoin::add(Host& host, const Bundle& bundle, const Decision& decision
         host.rename(data_folder, "never-had-a-vote-" + std::to_string(record.own));
     }
     EtcdApi api(host, etcd_credentials());
-    record.own = 0;
+    if (record.own != 0) record = {};
     makina::record(host, record);
     const auto change = api.add_learner(decision.via, peer_url_of(own_address(bundle)));
     if (!change.done) return {false, "etcd to take in this node: " + change.fault, {}, 2};

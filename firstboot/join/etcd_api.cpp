@@ -84,20 +84,24 @@ std::optional<MemberList> read_member_list(const std::string& json) {
     return list;
 }
 
-std::vector<std::uint64_t> read_active_peers(const std::string& metrics) {
-    constexpr std::string_view name = "\netcd_network_active_peers{";
-    constexpr std::string_view label = "Remote=\"";
-    std::vector<std::uint64_t> ids;
-    for (std::size_t at = metrics.find(name); at != std::string::npos; at = metrics.find(name, at + 1)) {
-        const std::string_view line = std::string_view(metrics).substr(at + 1, metrics.find('\n', at + 1) - at - 1);
-        const std::size_t remote = line.find(label);
-        if (remote == line.npos || !line.ends_with("} 1")) continue;
-        const std::string_view digits = line.substr(remote + label.size());
+std::map<std::uint64_t, std::string> read_by_member(std::string_view metrics, std::string_view name,
+                                                    std::string_view label) {
+    std::map<std::uint64_t, std::string> values;
+    while (!metrics.empty()) {
+        const std::string_view line = metrics.substr(0, metrics.find('\n'));
+        metrics.remove_prefix(std::min(line.size() + 1, metrics.size()));
+        if (line.rfind(name, 0) != 0 || line.size() <= name.size() || line[name.size()] != '{') continue;
+        const std::size_t at = line.find(std::string(label) + "=\"", name.size());
+        const std::size_t space = line.rfind(' ');
+        if (at == line.npos || space == line.npos) continue;
+        const std::string_view digits = line.substr(at + label.size() + 2);
         std::uint64_t id = 0;
         const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), id, 16);
-        if (read.ec == std::errc{} && *read.ptr == '"') ids.push_back(id);
+        if (read.ec == std::errc{} && read.ptr != digits.data() + digits.size() && *read.ptr == '"') {
+            values[id] = line.substr(space + 1);
+        }
     }
-    return ids;
+    return values;
 }
 
 Request EtcdApi::request(const std::string& address, const std::string& target, const std::string& body) const {
@@ -112,14 +116,14 @@ Request EtcdApi::request(const std::string& address, const std::string& target, 
     return request;
 }
 
-std::vector<EtcdApi::Report> EtcdApi::reports(const std::vector<std::string>& addresses) {
+std::vector<EtcdApi::Report> EtcdApi::reports(const std::vector<std::string>& addresses, std::uint32_t milliseconds) {
     std::vector<Request> requests;
     for (const std::string& address : addresses) {
         requests.push_back(request(address, "/health"));
         requests.push_back(request(address, "/v3/cluster/member/list", R"({"linearizable":true})"));
-        requests.back().milliseconds = 3000;
         requests.push_back(request(address, "/metrics"));
     }
+    for (Request& one : requests) one.milliseconds = milliseconds;
     const std::vector<Response> responses = host_.fetch(requests);
     std::vector<Report> reports;
     for (std::size_t at = 0; at + 2 < responses.size(); at += 3) {
@@ -128,7 +132,9 @@ std::vector<EtcdApi::Report> EtcdApi::reports(const std::vector<std::string>& ad
         report.healthy = responses[at].status == 200 && health.is_object() && text_of(health, "health") == "true";
         if (responses[at + 1].status == 200) report.list = read_member_list(responses[at + 1].body);
         if (!report.list) report.fault = fault_of(responses[at + 1]);
-        if (responses[at + 2].status == 200) report.active = read_active_peers("\n" + responses[at + 2].body);
+        const std::string& metrics = responses[at + 2].body;
+        report.leader = metrics.find("\netcd_server_is_leader 1\n") != std::string::npos;
+        report.received = read_by_member(metrics, "etcd_network_peer_received_bytes_total", "From");
         reports.push_back(std::move(report));
     }
     return reports;

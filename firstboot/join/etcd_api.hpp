@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "firstboot/host.hpp"
@@ -37,11 +39,13 @@ class EtcdApi {
     struct Report {
         bool healthy = false;  ///< it has a leader and a majority behind it: /health, which reads through both
         std::optional<MemberList> list;  ///< nothing if it does not answer
-        /// Members that it is connected with (etcd_network_active_peers), by id; nothing if it does not say.
-        std::optional<std::vector<std::uint64_t>> active;
+        bool leader = false;             ///< the others answer to it, twice a second and more
+        /// What it has received from each other member, by id, since it was started; only whether it changes is meant.
+        std::map<std::uint64_t, std::string> received;
         std::string fault;  ///< why there is no list
     };
-    [[nodiscard]] std::vector<Report> reports(const std::vector<std::string>& addresses);
+    [[nodiscard]] std::vector<Report> reports(const std::vector<std::string>& addresses,
+                                              std::uint32_t milliseconds = 3000);
 
     /// What came of a change that was asked for.
     struct Change {
@@ -72,7 +76,8 @@ class EtcdApi {
 
 /// Reads the answer to a question for members; nothing if it is not one.
 [[nodiscard]] std::optional<MemberList> read_member_list(const std::string& json);
-/// Reads the metric etcd_network_active_peers (Prometheus' text format 0.0.4): the ids with the value 1.
-[[nodiscard]] std::vector<std::uint64_t> read_active_peers(const std::string& metrics);
+/// Reads a metric of Prometheus' text format 0.0.4 whose label names a member in hex digits: the values by id.
+[[nodiscard]] std::map<std::uint64_t, std::string> read_by_member(std::string_view metrics, std::string_view name,
+                                                                  std::string_view label);
 
 }  // namespace makina

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "firstboot/bundle/error.hpp"
+#include "firstboot/join/balancer.hpp"
 #include "firstboot/join/etcd.hpp"
 #include "firstboot/join/gateway.hpp"
 #include "firstboot/join/unit.hpp"
@@ -32,18 +33,13 @@ Outcome ask_worker(Host& host, const Bundle&) {
     return running(host, "kubelet");
 }
 
-Outcome ask_load_balancer(Host& host, const Bundle&) {
-    Outcome outcome = running(host, "haproxy");
-    return outcome.done ? running(host, "keepalived") : outcome;
-}
-
 }  // namespace
 
 // Where joining is a person's, or the image's own units' work, the action is to ask again.
 Stage join_stage(std::string_view role) {
     if (role == "control-plane") return {"join", ask_control_plane, ask_control_plane};
     if (role == "worker") return {"join", ask_worker, ask_worker};
-    if (role == "load-balancer") return {"join", ask_load_balancer, ask_load_balancer};
+    if (role == "load-balancer") return {"join", ask_balancer, do_balancer};
     if (role == "gateway") return {"join", ask_gateway, do_gateway};
     if (role == "etcd") return etcd_stage();
     throw Error("the role \"" + std::string(role) + "\" has no way to join");

@@ -93,15 +93,15 @@ Decision go_on_as(const Member& own, const Sighting& sighting, const Assembly& a
         decision.step = Decision::Step::joined;
         return decision;
     }
-    if (!sighting.has_data || !is_seen(sighting, own.id)) {
-        if (sighting.has_data && sighting.silent_for >= patience_with_learner) {
-            // etcd #16596: a power cut in a member's first seconds can leave data that it never starts with again.
-            if (std::string reason = assembly.objection(); !reason.empty()) return waiting(reason);
-            decision.step = Decision::Step::remove;
-            decision.aside = true;
-            return decision;
-        }
+    if (!sighting.has_data) {
         decision.step = Decision::Step::start;
+        return decision;
+    }
+    if (sighting.silent_for >= patience_with_learner) {
+        // etcd #16596: a power cut in a member's first seconds can leave data that it never starts with again.
+        if (std::string reason = assembly.objection(); !reason.empty()) return waiting(reason);
+        decision.step = Decision::Step::remove;
+        decision.aside = true;
         return decision;
     }
     decision.step = Decision::Step::promote;
@@ -125,12 +125,9 @@ Decision take_over(const Member& old, const Sighting& sighting, const Assembly& 
         decision.step = Decision::Step::start;
         return decision;
     }
-    if (!is_dead(sighting, old.id)) {
-        return waiting(called(old) + " to be dead, or this card to be taken out: another member is connected with it");
-    }
     if (sighting.dead_for < proof_of_death) {
-        return waiting("the proof that " + called(old) + " is dead, which takes " + std::to_string(proof_of_death) +
-                       " s");
+        return waiting("the proof that " + called(old) + " is dead: " + std::to_string(proof_of_death) +
+                       " s without a sign of life");
     }
     decision.step = Decision::Step::remove;
     return decision;
@@ -169,29 +166,41 @@ std::string host_of(const std::string& url) {
     return url.substr(scheme.size(), end == std::string::npos ? end : end - scheme.size());
 }
 
-bool is_seen(const Sighting& sighting, std::uint64_t id) {
-    return std::any_of(sighting.reports.begin(), sighting.reports.end(), [&](const auto& one) {
-        const auto& active = one.second.active;
-        return active && std::find(active->begin(), active->end(), id) != active->end();
-    });
+Vigil::Ears Vigil::ears(const Sighting& sighting, std::uint64_t id) {
+    const Assembly assembly(sighting);
+    Ears now;
+    if (assembly.list() == nullptr || !sighting.other_mac.empty()) return {};
+    now.id = id;
+    for (const Member* const member : assembly.others()) {
+        if (member->learner) continue;
+        const EtcdApi::Report* const report = assembly.report_of(*member);
+        if (report == nullptr || report->received.empty()) return {};
+        const std::string address = host_of(member->peer_urls[0]);
+        const auto heard = report->received.find(id);
+        now.heard[address] = heard == report->received.end() ? "" : heard->second;
+        if (report->leader) now.leader = address;
+    }
+    return now.leader.empty() ? Ears{} : now;
 }
 
-bool is_dead(const Sighting& sighting, std::uint64_t id) {
-    const Assembly assembly(sighting);
-    if (assembly.list() == nullptr || !sighting.other_mac.empty() || is_seen(sighting, id)) return false;
-    const auto others = assembly.others();
-    for (const Member* const member : others) {
-        const EtcdApi::Report* const report = assembly.report_of(*member);
-        if (report == nullptr || !report->active) return false;
-        // One that does not even name the living would not name the dead either.
-        for (const Member* const other : others) {
-            if (other == member || other->learner) continue;
-            if (std::find(report->active->begin(), report->active->end(), other->id) == report->active->end())
-                return false;
-        }
+std::int64_t Vigil::seconds(const Sighting& sighting, std::uint64_t id, std::int64_t now) {
+    const Ears current = ears(sighting, id);
+    const auto leader = sighting.reports.find(current.leader);
+    if (current.id == 0 || leader == sighting.reports.end() || !(current == before_)) {
+        before_ = current;
+        begun_ = now;
+        living_ = leader == sighting.reports.end() ? std::map<std::uint64_t, std::string>() : leader->second.received;
+        return 0;
     }
-    // Somebody else has to have looked.
-    return !others.empty();
+    for (const Member& member : leader->second.list ? leader->second.list->members : std::vector<Member>()) {
+        const bool is_leader = host_of(member.peer_urls[0]) == current.leader;
+        if (member.id == id || member.learner || is_leader) continue;
+        const auto then = living_.find(member.id);
+        const auto since = leader->second.received.find(member.id);
+        if (since == leader->second.received.end() || (then != living_.end() && then->second == since->second))
+            return 0;
+    }
+    return now - begun_;
 }
 
 std::optional<std::uint64_t> predecessor(const Sighting& sighting, const JoinRecord& record) {
@@ -224,7 +233,9 @@ Decision decide(const Sighting& sighting, const JoinRecord& record) {
         if (is_us) return go_on_as(*ours[0], sighting, assembly);
         return take_over(*ours[0], sighting, assembly);
     }
-    if (sighting.has_data && (record.promoting || record.own == 0)) {
+    const bool was_removed_by_us = record.own != 0 && record.removing == record.own;
+    const bool had_a_vote = record.own == 0 || (record.promoting && !was_removed_by_us);
+    if (sighting.has_data && had_a_vote) {
         return waiting(
             "a person: this member was removed from the cluster while its card was away; a new card is needed");
     }

@@ -16,8 +16,8 @@ namespace makina {
 //
 // etcd matches a starting member with an empty folder to the list by its peer URL alone (server.go, the case without
 // WAL and without a new cluster): under the identity of its predecessor, but without what that one had promised. So the
-// old one is removed first, by its id, and only when it is proven dead: nobody else answers at its address for
-// proof_of_death, which is this node's own now, and no other member has a connection with it; all the others are well.
+// old one is removed first, by its id, and only when it is proven dead: for proof_of_death nobody else answers at its
+// address, which is this node's own now, and no other member has received a byte of it; and all the others are well.
 // Then this node is added as a learner, which has no vote, and promoted when it has caught up.
 
 /// What a node notes before it does anything to the cluster's list; the truth is the list itself.
@@ -40,8 +40,8 @@ struct Sighting {
     std::map<std::string, EtcdApi::Report> reports;  ///< of the others, by address
     std::string other_mac;                           ///< somebody else who answers at our address
     bool has_data = false;                           ///< our folder has a member's data
-    std::int64_t dead_for = 0;                       ///< seconds for which `is_dead` was true without a break
-    std::int64_t silent_for = 0;                     ///< seconds for which no other member had a connection with us
+    std::int64_t dead_for = 0;                       ///< seconds for which our predecessor has shown no life
+    std::int64_t silent_for = 0;                     ///< seconds for which our own member has shown none
 };
 
 /// Seconds.
@@ -65,13 +65,31 @@ struct Decision {
     MemberList list = {};
 };
 
-/// True if our predecessor, the voter `id`, shows no life: nobody else is at our address, and every other voter is
-/// connected with all others but it.
-[[nodiscard]] bool is_dead(const Sighting& sighting, std::uint64_t id);
 /// The voter of our name or address that we are not (by `record`), or nothing; for the proof of its death.
 [[nodiscard]] std::optional<std::uint64_t> predecessor(const Sighting& sighting, const JoinRecord& record);
-/// True if another voter is connected with the member `id`.
-[[nodiscard]] bool is_seen(const Sighting& sighting, std::uint64_t id);
+
+/// Watches one member through the eyes of the others: how long nobody has heard anything of it.
+class Vigil {
+  public:
+    /// Seconds since the last sign of life of the member `id`, as far as this vigil has seen: 0 at every sign, whenever
+    /// the leader is another one, a voter does not tell, or somebody else answers at our address. The leader hears
+    /// every voter at each heartbeat, the others hear whoever seeks to be elected; a leader that does not hear the
+    /// living either proves nothing.
+    [[nodiscard]] std::int64_t seconds(const Sighting& sighting, std::uint64_t id, std::int64_t now);
+
+  private:
+    struct Ears {
+        std::uint64_t id = 0;
+        std::string leader;                        ///< its address
+        std::map<std::string, std::string> heard;  ///< of the member, by the address of who listens
+        bool operator==(const Ears&) const = default;
+    };
+    [[nodiscard]] static Ears ears(const Sighting& sighting, std::uint64_t id);
+
+    Ears before_;
+    std::map<std::uint64_t, std::string> living_;  ///< what the leader had received from all when the vigil began
+    std::int64_t begun_ = 0;
+};
 
 [[nodiscard]] Decision decide(const Sighting& sighting, const JoinRecord& record);
 

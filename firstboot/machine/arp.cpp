@@ -20,10 +20,10 @@ namespace makina {
 namespace {
 
 // RFC 5227 gives 1 to 2 s between probes and 2 s after them; a wired net of one room answers in milliseconds, and
-// networkd probes once more by the book before it takes the address.
+// networkd asks by the book besides.
 constexpr int probes = 3;
-constexpr std::int64_t spacing = 300;  // milliseconds
-constexpr std::int64_t listening = 1'000;
+constexpr std::int64_t spacing = 200;  // milliseconds
+constexpr std::int64_t listening = 600;
 
 using Mac = std::array<unsigned char, ETH_ALEN>;
 

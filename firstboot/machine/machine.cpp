@@ -59,13 +59,14 @@ class Machine : public Host {
     Machine(const MachineOptions& options, bool machine)
         : machine_(machine),
           files_(options.root),
-          lock_(take_lock(files_)),
+          lock_(options.beside ? Descriptor() : take_lock(files_)),
           page_(page_of(options)),
           place_(programs_of(options, machine)),
           clock_(files_, machine),
           deliveries_(files_, machine),
-          card_(machine || is_card(files_.root())),
-          server_(files_) {
+          card_(machine || is_card(files_.root())) {
+        if (options.beside) return;
+        server_.emplace(files_);
         notify("READY=1\nSTATUS=starting");
     }
 
@@ -88,11 +89,13 @@ class Machine : public Host {
     Answer run(const std::vector<std::string>& argv, unsigned seconds) override {
         return run_program(argv, seconds, place_, supervisor_);
     }
+    bool reload(const std::string& service) override { return machine_ && hang_up(service); }
 
     Moment moment() override { return clock_.moment(); }
     void set_clock(std::int64_t seconds) override { clock_.set(seconds); }
     std::int64_t uptime() override { return steady_milliseconds() / 1000; }
     bool wait(unsigned seconds) override { return supervisor_.wait(seconds * std::int64_t{1000}); }
+    void pause() override { (void)supervisor_.wait(100); }
 
     std::string architecture() override { return architecture_of_kernel(); }
     std::string model() override { return model_of_board(files_); }
@@ -111,8 +114,8 @@ class Machine : public Host {
     std::vector<Response> fetch(const std::vector<Request>& requests) override { return fetch_all(files_, requests); }
     void answer_peers(const std::string& address, const Credentials& tls, const std::string& statement) override {
         // The keys of a newer bundle have the same names.
-        server_.open_peers(address, peers_port, Tls(files_, tls));
-        server_.state(statement);
+        server_->open_peers(address, peers_port, Tls(files_, tls));
+        server_->state(statement);
     }
 
     Disk disk() override { return card_ ? disk_of(files_.root()) : grown_disk(files_.root()); }
@@ -143,12 +146,13 @@ class Machine : public Host {
         light_ = light;
     }
     void publish(const Status& status) override {
+        if (!server_) return;
         std::string json = to_json(status);
         const std::string waiting = status.waiting_for.empty() ? "" : ", waiting for " + status.waiting_for;
         notify("STATUS=" + status.state + (status.stage.empty() ? "" : " (" + status.stage + ")") + waiting);
         // A status that cannot be told is no reason to stop what it is about.
         attempt(file_fault_, [&] { files_.write(std::string(status_folder) + "/" + status_file, json, {}); });
-        server_.publish(std::move(json), to_html(status));
+        server_->publish(std::move(json), to_html(status));
         attempt(page_fault_, [&] { open_page(status.address); });
     }
 
@@ -157,8 +161,8 @@ class Machine : public Host {
         if (!card_) throw Error("the root folder is not the top of a card's file system");
     }
     void open_page(const std::string& address) {
-        if (page_) return server_.open_page(page_->address, page_->port);
-        if (machine_ && !address.empty()) server_.open_page(address.substr(0, address.find('/')), status_port);
+        if (page_) return server_->open_page(page_->address, page_->port);
+        if (machine_ && !address.empty()) server_->open_page(address.substr(0, address.find('/')), status_port);
     }
     /// Says what went wrong, unless it was the same the last time.
     template <typename Work>
@@ -183,7 +187,7 @@ class Machine : public Host {
     std::optional<Light> light_;
     std::string file_fault_, page_fault_;
     Supervisor supervisor_;
-    StatusServer server_;  // the last: its thread inherits which signals the supervisor takes
+    std::optional<StatusServer> server_;  // the last: its thread inherits which signals the supervisor takes
 };
 
 }  // namespace

@@ -22,11 +22,13 @@ struct MachineOptions {
     /// With another root: where the status page is, "127.0.0.1:8080"; empty for nowhere. On a node it is always on the
     /// node's own address, at status_port.
     std::string page = {};
+    /// One of several: neither the lock nor the status is its business.
+    bool beside = false;
 };
 
-/// The real machine. Holds an exclusive flock on /run/makina/lock while it lives; throws Error if another instance has
-/// it, naming its process. While it lives it takes SIGTERM and SIGINT, answers the service manager's watchdog, and
-/// gives the status to who asks at the socket /run/makina/status.
+/// The real machine. Holds an exclusive flock on /run/makina/lock while it lives, unless it is `beside` another; throws
+/// Error if another instance has it, naming its process. While it lives it takes SIGTERM and SIGINT, answers the
+/// service manager's watchdog, and gives the status to who asks at the socket /run/makina/status.
 [[nodiscard]] std::unique_ptr<Host> real_machine(const MachineOptions& options);
 
 /// The status as JSON: what the daemon of this root says at its socket, or, if none runs, what the last one left in

@@ -8,7 +8,9 @@
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
+#include <fstream>
 #include <optional>
 
 #include "firstboot/bundle/error.hpp"
@@ -180,6 +182,15 @@ Answer run_program(const std::vector<std::string>& argv, unsigned seconds, const
     }
     answer.status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     return answer;
+}
+
+bool hang_up(const std::string& service) {
+    std::ifstream processes("/sys/fs/cgroup/system.slice/" + service + "/cgroup.procs");
+    pid_t process = 0;
+    if (!(processes >> process) || process <= 1) return false;
+    if (kill(process, SIGHUP) == 0) return true;
+    if (errno == ESRCH) return false;
+    throw_system("telling " + service + " to read its settings");
 }
 
 }  // namespace makina

@@ -26,4 +26,8 @@ struct ProgramPlace {
 [[nodiscard]] Answer run_program(const std::vector<std::string>& argv, unsigned seconds, const ProgramPlace& place,
                                  Supervisor& supervisor);
 
+/// As Host::reload: SIGHUP (systemd.service(5), ReloadSignal=) to the first process of the service's cgroup. Needs a
+/// service that is one process. Throws Error.
+[[nodiscard]] bool hang_up(const std::string& service);
+
 }  // namespace makina

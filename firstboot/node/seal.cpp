@@ -9,6 +9,7 @@ Outcome ask_seal(Host& host, const Bundle& bundle) {
     return {true};
 }
 
+// Whether the card has been told which blocks are free cannot be asked: the stage is one that acts again.
 Outcome do_seal(Host& host, const Bundle& bundle) {
     const Bundle mark = without_payloads(bundle);
     // Durable before the bundle goes: a power cut in between finds at least one of them.

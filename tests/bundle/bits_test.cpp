@@ -1,14 +1,17 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
-#include <atomic>
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdint>
+#include <future>
 #include <limits>
+#include <sstream>
 #include <string>
-#include <thread>
 #include <vector>
 
+#include "firstboot/bundle/confined.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/bundle/sealed.hpp"
 #include "tests/bundle/bundles.hpp"
@@ -19,10 +22,10 @@ namespace {
 
 /// What became of many changed bundles.
 struct Count {
-    std::atomic<std::size_t> tried = 0;
-    std::atomic<std::size_t> accepted = 0;
-    std::atomic<std::size_t> faults = 0;  ///< refused by another exception than Untrusted
-    std::atomic<std::size_t> first = std::numeric_limits<std::size_t>::max();  ///< which was not refused rightly
+    std::size_t tried = 0;
+    std::size_t accepted = 0;
+    std::size_t faults = 0;                                       ///< refused by another exception than Untrusted
+    std::size_t first = std::numeric_limits<std::size_t>::max();  ///< which was not refused rightly
 };
 
 void try_one(const std::string& sealed, const Trust& trust, std::size_t which, Count& count) {
@@ -39,16 +42,43 @@ void try_one(const std::string& sealed, const Trust& trust, std::size_t which, C
     }
 }
 
-/// Calls `work` for every number below `end`, on two threads.
+std::string to_text(const Count& count) {
+    std::ostringstream text;
+    text << count.tried << ' ' << count.accepted << ' ' << count.faults << ' ' << count.first;
+    return text.str();
+}
+
+void add(Count& sum, const std::string& text) {
+    std::istringstream words(text);
+    Count more;
+    words >> more.tried >> more.accepted >> more.faults >> more.first;
+    sum.tried += more.tried;
+    sum.accepted += more.accepted;
+    sum.faults += more.faults;
+    sum.first = std::min(sum.first, more.first);
+}
+
+/// Calls `work` for every number below `end`, in two processes. The kernel ends them if they do anything but compute:
+/// whatever is tried, nothing is written, opened or removed.
 template <typename Work>
-void on_two_threads(std::size_t end, Work work) {
-    std::vector<std::thread> threads;
-    for (std::size_t first = 0; first < 2; ++first) {
-        threads.emplace_back([=] {
-            for (std::size_t i = first; i < end; i += 2) work(i);
+Count in_two_processes(std::size_t end, Work work) {
+    constexpr Patience hours{7200, 7200};
+    std::array<std::future<std::string>, 2> halves;
+    for (std::size_t first = 0; first < halves.size(); ++first) {
+        halves.at(first) = std::async(std::launch::async, [=] {
+            return confined(
+                "trying changed bundles",
+                [=] {
+                    Count count;
+                    for (std::size_t i = first; i < end; i += 2) work(i, count);
+                    return to_text(count);
+                },
+                hours);
         });
     }
-    for (std::thread& thread : threads) thread.join();
+    Count sum;
+    for (std::future<std::string>& half : halves) add(sum, half.get());
+    return sum;
 }
 
 void expect_none(const Count& count, std::size_t tried) {
@@ -61,11 +91,10 @@ TEST(Row1, RefusesEveryFlipOfOneBit) {
     const forge::World world;
     const std::string sealed = world.sealed(forge::bundle_of_size(long_form() ? 63 << 10 : 8 << 10));
     ASSERT_NO_THROW(static_cast<void>(open_sealed(sealed, world.trust)));
-    Count count;
-    on_two_threads(sealed.size() * 8, [&](std::size_t bit) {
+    const Count count = in_two_processes(sealed.size() * 8, [&](std::size_t bit, Count& counted) {
         std::string changed = sealed;
         changed[bit / 8] = static_cast<char>(changed[bit / 8] ^ (1 << bit % 8));
-        try_one(changed, world.trust, bit, count);
+        try_one(changed, world.trust, bit, counted);
     });
     expect_none(count, sealed.size() * 8);
     note_figure("bit_flips", static_cast<double>(count.tried));
@@ -83,12 +112,11 @@ TEST(Row1, RefusesEveryOtherByteAroundTheContent) {
         if (i < content || i >= content + world.content.size()) places.push_back(i);
     }
     const std::size_t step = long_form() ? 1 : 8;  // values of a byte that are left out in the short form
-    Count count;
-    on_two_threads(places.size(), [&](std::size_t i) {
+    const Count count = in_two_processes(places.size(), [&](std::size_t i, Count& counted) {
         for (std::size_t by = 1 + i % step; by < 256; by += step) {
             std::string changed = sealed;
             changed[places[i]] = static_cast<char>(changed[places[i]] ^ by);
-            try_one(changed, world.trust, places[i], count);
+            try_one(changed, world.trust, places[i], counted);
         }
     });
     EXPECT_GE(count.tried, places.size() * (255 / step));
@@ -100,12 +128,12 @@ TEST(Row2, RefusesEveryOtherLength) {
     const forge::World world;
     const std::string sealed = world.sealed();
     constexpr std::size_t more = 4096;
-    Count count;
-    on_two_threads(sealed.size(), [&](std::size_t size) { try_one(sealed.substr(0, size), world.trust, size, count); });
-    on_two_threads(more, [&](std::size_t tail) {
-        try_one(sealed + std::string(tail + 1, '\0'), world.trust, sealed.size() + tail, count);
-        try_one(sealed + std::string(tail + 1, '\xff'), world.trust, sealed.size() + tail, count);
-        try_one(std::string(tail + 1, '\0') + sealed, world.trust, sealed.size() + tail, count);
+    Count count = in_two_processes(sealed.size() + more, [&](std::size_t size, Count& counted) {
+        if (size < sealed.size()) return try_one(sealed.substr(0, size), world.trust, size, counted);
+        const std::size_t tail = size - sealed.size() + 1;
+        try_one(sealed + std::string(tail, '\0'), world.trust, size, counted);
+        try_one(sealed + std::string(tail, '\xff'), world.trust, size, counted);
+        try_one(std::string(tail, '\0') + sealed, world.trust, size, counted);
     });
     try_one(sealed + sealed, world.trust, 2 * sealed.size(), count);
     expect_none(count, sealed.size() + 3 * more + 1);
@@ -115,11 +143,10 @@ TEST(Row2, RefusesEveryOtherLength) {
 TEST(Row2, RefusesABundleThatIsCutAndFilledWithZeros) {
     const forge::World world;
     const std::string sealed = world.sealed();
-    Count count;
-    on_two_threads(sealed.size() - 1, [&](std::size_t size) {
+    const Count count = in_two_processes(sealed.size() - 1, [&](std::size_t size, Count& counted) {
         std::string changed = sealed;
         changed.replace(size, std::string::npos, sealed.size() - size, '\0');
-        try_one(changed, world.trust, size, count);
+        try_one(changed, world.trust, size, counted);
     });
     expect_none(count, sealed.size() - 1);
 }

@@ -200,8 +200,6 @@ std::map<std::string, std::string> snapshot(const fs::path& root) {
             entry.disable_recursion_pending();
             continue;
         }
-        // Notes that were not finished when the power went stay until there is a new note.
-        if (path == "/var/lib/makina/.journal.makina-new") continue;
         struct stat facts {};
         if (::lstat(entry->path().c_str(), &facts) != 0) throw_system("looking at " + path);
         std::string& what = all[path];

@@ -43,8 +43,7 @@ class Committer {
     std::thread thread_;
 };
 
-/// Tries cuts one after the other, several at once: mounting is mostly waiting, and a first boot waits a second for
-/// answers to its ARP probes.
+/// Tries cuts one after the other, several at once: mounting is mostly waiting.
 class Cutter {
   public:
     Cutter(const Trial& trial, const Promise& promise)

@@ -113,7 +113,7 @@ TEST_F(EtcdReplacement, TakesThePlaceOfTheDeadMember) {
         return std::any_of(host->statuses.begin(), host->statuses.end(),
                            [&](const Status& status) { return status.waiting_for.find(words) != std::string::npos; });
     };
-    EXPECT_TRUE(in_list("the proof that etcd-3 is dead, which takes 30 s"));
+    EXPECT_TRUE(in_list("the proof that etcd-3 is dead: 30 s without a sign of life"));
     EXPECT_TRUE(decode_statement(host->text(statement_path)).member);
 }
 
@@ -181,7 +181,7 @@ TEST_F(EtcdReplacement, StopsAndWaitsWhenASecondMemberDiesAtAnyStep) {
 TEST_F(EtcdReplacement, WaitsWhileTheOldMemberLives) {
     etcd.alive.insert("etcd-3");
     etcd.unreachable.insert("etcd-3");
-    expect_waiting("etcd-3 to be dead, or this card to be taken out: another member is connected with it");
+    expect_waiting("the proof that etcd-3 is dead: 30 s without a sign of life");
 }
 
 TEST_F(EtcdReplacement, WaitsWhileSomebodyElseHasItsAddress) {

@@ -41,6 +41,7 @@ EtcdModel::EtcdModel(const std::vector<std::string>& names) {
         members_.push_back({at + 1, names[at], {host + ":2380"}, {host + ":2379"}, false});
         alive.insert(names[at]);
         used_.insert(at + 1);
+        sent_[at + 1] = 1000;
     }
 }
 
@@ -78,14 +79,16 @@ std::string EtcdModel::list_json() const {
     return Json{{"header", {{"cluster_id", "77"}}}, {"members", members}}.dump();
 }
 
-std::string EtcdModel::active_of(const Member& member) const {
-    std::string text = "# TYPE etcd_network_active_peers gauge\n";
-    for (const Member& other : members_) {
-        if (other.id == member.id) continue;
-        std::array<char, 160> line{};
-        std::snprintf(line.data(), line.size(), "etcd_network_active_peers{Local=\"%llx\",Remote=\"%llx\"} %d\n",
-                      static_cast<unsigned long long>(member.id), static_cast<unsigned long long>(other.id),
-                      is_up(other) ? 1 : 0);
+std::string EtcdModel::metrics_of(const Member& member) const {
+    const auto leader =
+        std::find_if(members_.begin(), members_.end(), [&](const Member& one) { return !one.learner && is_up(one); });
+    const bool leads = leader != members_.end() && leader->id == member.id;
+    std::string text = "# HELP etcd_server_is_leader\netcd_server_is_leader " + std::to_string(leads ? 1 : 0) + "\n";
+    for (const auto& [id, bytes] : sent_) {
+        if (id == member.id || (!leads && id != leader->id)) continue;
+        std::array<char, 120> line{};
+        std::snprintf(line.data(), line.size(), "etcd_network_peer_received_bytes_total{From=\"%llx\"} %llu\n",
+                      static_cast<unsigned long long>(id), static_cast<unsigned long long>(bytes));
         text += line.data();
     }
     return text;
@@ -135,6 +138,9 @@ void EtcdModel::add_learner(const std::string& url) {
 
 void EtcdModel::go_on() {
     if (started_ != 0) in_sync_ = started_;
+    for (const Member& member : members_) {
+        if (is_up(member)) sent_[member.id] += 128;
+    }
 }
 
 Response EtcdModel::answer(FakeHost& host, const Request& request) {
@@ -145,7 +151,7 @@ Response EtcdModel::answer(FakeHost& host, const Request& request) {
         return {0, "", "connection refused", false};
     }
     const bool answers = !at->learner && has_quorum();
-    if (request.target == "/metrics") return {200, active_of(*at), "", true};
+    if (request.target == "/metrics") return {200, metrics_of(*at), "", true};
     if (request.target == "/health")
         return {answers ? 200 : 503, Json{{"health", answers ? "true" : "false"}}.dump(), "", true};
     if (request.target == "/v3/cluster/member/list") {

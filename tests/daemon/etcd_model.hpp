@@ -56,7 +56,7 @@ class EtcdModel {
 
   private:
     [[nodiscard]] std::string list_json() const;
-    [[nodiscard]] std::string active_of(const Member& member) const;
+    [[nodiscard]] std::string metrics_of(const Member& member) const;
     [[nodiscard]] bool is_up(const Member& member) const;
     [[nodiscard]] Response change_list(FakeHost& host, const Request& request);
     [[nodiscard]] Response remove(FakeHost& host, std::uint64_t id);
@@ -67,9 +67,10 @@ class EtcdModel {
 
     std::vector<Member> members_;
     std::uint64_t next_id_ = 100;
-    std::uint64_t started_ = 0;   ///< id that the host's etcd runs as
-    std::uint64_t in_sync_ = 0;   ///< id of a learner that has caught up
-    std::uint64_t promoted_ = 0;  ///< id that the host was given a vote under
+    std::uint64_t started_ = 0;                    ///< id that the host's etcd runs as
+    std::uint64_t in_sync_ = 0;                    ///< id of a learner that has caught up
+    std::uint64_t promoted_ = 0;                   ///< id that the host was given a vote under
+    std::map<std::uint64_t, std::uint64_t> sent_;  ///< bytes, by id
     std::set<std::uint64_t> used_;
     std::vector<std::string> wrongs_;
     std::size_t changes_ = 0;

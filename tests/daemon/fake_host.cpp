@@ -11,8 +11,9 @@ constexpr std::string_view seal_line = "sealed by ";
 
 /// Programs that only ask: running them changes nothing.
 bool only_asks(const std::vector<std::string>& argv) {
-    return argv.size() > 1 &&
-           ((argv[0] == "systemctl" && argv[1] == "is-active") || (argv[0] == "nft" && argv[1] == "list"));
+    const bool about_unit = argv.size() > 1 && argv[0] == "systemctl" && argv[1] == "is-active";
+    const bool about_rules = argv.size() > 1 && argv[0] == "nft" && argv[1] == "list";
+    return about_unit || about_rules || argv[0] == "haproxy" || argv[0] == "keepalived";
 }
 
 std::string joined(const std::vector<std::string>& argv) {
@@ -111,7 +112,10 @@ void FakeHost::wipe(const std::string& path) {
                 if (i / 64 % 2 == 0) content[i] = '\0';
             }
         },
-        [&] { machine.files.erase(path); });
+        [&] {
+            machine.files.erase(path);
+            machine.trimmed = false;
+        });
 }
 
 void FakeHost::rename(const std::string& path, const std::string& name) {
@@ -135,7 +139,7 @@ void FakeHost::rename(const std::string& path, const std::string& name) {
 
 void FakeHost::trim() {
     change(
-        "trim", [] {}, [] {});
+        "trim", [] {}, [&] { machine.trimmed = true; });
 }
 
 Answer FakeHost::run(const std::vector<std::string>& argv, unsigned) {
@@ -151,6 +155,14 @@ Answer FakeHost::run(const std::vector<std::string>& argv, unsigned) {
     return answer;
 }
 
+bool FakeHost::reload(const std::string& service) {
+    const auto found = reloads.find(service);
+    if (found == reloads.end()) return false;
+    change(
+        "reload " + service, [] {}, [&] { found->second(*this); });
+    return true;
+}
+
 void FakeHost::set_clock(std::int64_t seconds) {
     if (seconds <= machine.moment.now) return;
     change(
@@ -162,6 +174,10 @@ bool FakeHost::wait(unsigned seconds) {
     machine.moment.now += seconds;
     if (world) world(*this);
     return machine.uptime < stop_at;
+}
+
+void FakeHost::pause() {
+    if (++tenths_ % 10 == 0) (void)wait(1);
 }
 
 std::string FakeHost::random(std::size_t bytes) {
@@ -269,6 +285,7 @@ void power_cycle(FakeMachine& machine) {
     machine.moment = {std::max<std::int64_t>(machine.boot_clock, 0), false};
     machine.files["/proc/sys/kernel/hostname"].content = machine.files["/etc/hostname"].content;
     machine.files["/proc/modules"].content.clear();
+    std::erase_if(machine.files, [](const auto& file) { return file.first.rfind("/run/", 0) == 0; });
     for (Interface& interface : machine.interfaces) interface.addresses.clear();
     Disk& disk = machine.disk;
     disk.partitions.clear();

@@ -30,6 +30,7 @@ using Program = std::function<Answer(FakeHost&, const std::vector<std::string>&)
 struct FakeMachine {
     std::map<std::string, FakeFile> files;  ///< of every file system, /proc and /sys among them
     std::uint64_t free = std::uint64_t{4} << 30;
+    bool trimmed = true;  ///< the card knows of every block whose file was wiped
 
     Moment moment{1700000000, false};
     std::int64_t boot_clock = 0;  ///< what the clock says after power-on
@@ -63,7 +64,8 @@ class FakeHost final : public Host {
     FakeMachine& machine;
     std::map<std::string, Program> programs;  ///< by argv[0]
     std::optional<Accident> accident;
-    std::function<void(FakeHost&)> world;         ///< called after each wait: what goes on outside
+    std::map<std::string, std::function<void(FakeHost&)>> reloads;  ///< by service: what it does when it is told
+    std::function<void(FakeHost&)> world;                           ///< called after each wait: what goes on outside
     std::function<void(FakeHost&)> after_change;  ///< called after each change, also a half one: what must always hold
     std::function<Response(FakeHost&, const Request&)> network;  ///< who answers; none: nobody
     std::int64_t not_before = 0;                                 ///< of the signers' certificates
@@ -101,12 +103,14 @@ class FakeHost final : public Host {
 
     // Programs.
     Answer run(const std::vector<std::string>& argv, unsigned seconds) override;
+    bool reload(const std::string& service) override;
 
     // Time.
     Moment moment() override { return machine.moment; }
     void set_clock(std::int64_t seconds) override;
     std::int64_t uptime() override { return machine.uptime; }
     bool wait(unsigned seconds) override;
+    void pause() override;
 
     // The board.
     std::string architecture() override { return machine.architecture; }
@@ -141,6 +145,8 @@ class FakeHost final : public Host {
   private:
     void change(const std::string& what, const std::function<void()>& half, const std::function<void()>& whole);
     [[nodiscard]] bool fails(Accident::Kind kind) const;
+
+    int tenths_ = 0;  ///< of a second
 };
 
 /// Power off and on again: what was only in memory is gone.

@@ -6,8 +6,11 @@
 
 #include "builder/process.hpp"
 #include "firstboot/bundle/error.hpp"
+#include "firstboot/machine/machine.hpp"
 #include "firstboot/machine/network.hpp"
+#include "firstboot/node/take_address.hpp"
 #include "tests/unit/child.hpp"
+#include "tests/unit/scratch.hpp"
 
 namespace makina {
 namespace {
@@ -131,6 +134,34 @@ TEST_F(MachineNetwork, SaysThatACardIsMissingOrDown) {
               "no network interface eth9");
     ours_.ip({"link", "set", "lan0", "down"});
     EXPECT_EQ(probed("192.168.3.251"), "asking for 192.168.3.251 on lan0: network is down");
+}
+
+TEST_F(MachineNetwork, TheAddressIsTakenBesideADaemonUnlessAnotherHasIt) {
+    const Scratch scratch;
+    const std::string settings = "etc/systemd/network/10-makina.network";
+    scratch.write("root/" + settings, "Name=lan0\nAddress=192.168.3.251/24\nDuplicateAddressDetection=ipv4\n");
+    // A networkd that reads the settings which the program has written.
+    scratch.write("programs/networkctl",
+                  "#!/bin/sh\nexec ip address add $(sed -n s/^Address=//p "
+                  "$MAKINA_ROOT/run/systemd/network/00-makina-ask.network) dev lan0\n");
+    std::filesystem::permissions(scratch / "programs/networkctl", std::filesystem::perms::owner_all);
+    const auto taken = [&] {
+        return ours_.inside([&] {
+            const auto daemon = real_machine({.root = scratch / "root"});
+            const auto machine =
+                real_machine({.root = scratch / "root", .programs = scratch / "programs", .beside = true});
+            take_address(*machine, "/" + settings);
+            std::string addresses;
+            for (const Interface& one : machine->interfaces()) {
+                for (const std::string& address : one.addresses) addresses += one.name + " " + address;
+            }
+            return addresses;
+        });
+    };
+    other_.ip({"address", "add", "192.168.3.251/24", "dev", "far0"});
+    EXPECT_EQ(taken(), "");
+    other_.ip({"address", "delete", "192.168.3.251/24", "dev", "far0"});
+    EXPECT_EQ(taken(), "lan0 192.168.3.251/24");
 }
 
 TEST_F(MachineNetwork, InterfacesAreListedWithTheirAddresses) {

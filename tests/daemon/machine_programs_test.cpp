@@ -198,5 +198,9 @@ TEST(MachineSupervisor, ASignalEndsAWaitThatHasBegunAndAllThatFollow) {
     EXPECT_TRUE(supervisor.stopped());
 }
 
+TEST(Reload, KnowsNoServiceThatDoesNotRun) {
+    EXPECT_FALSE(hang_up("makina-no-such.service"));
+}
+
 }  // namespace
 }  // namespace makina

@@ -19,7 +19,8 @@
 namespace makina::test {
 namespace {
 
-constexpr const char* network_file = "/etc/systemd/network/10-makina.network";
+constexpr const char* haproxy_file = "/etc/haproxy/haproxy.cfg";
+constexpr const char* keepalived_file = "/etc/keepalived/keepalived.conf";
 
 bool runs_kubelet(const std::string& role) {
     return role == "control-plane" || role == "worker";
@@ -63,9 +64,12 @@ Answer make_host_keys(FakeHost& host, const std::vector<std::string>&) {
 
 /// systemd-networkd: the address that the network's file names.
 Answer reconfigure(FakeHost& host, const std::vector<std::string>& argv) {
+    constexpr std::string_view key = "Address=";
     for (Interface& interface : host.machine.interfaces) {
         if (argv.size() == 3 && argv[1] == "reconfigure" && interface.name == argv[2]) {
-            interface.addresses = {host.text(network_file)};
+            const std::string text = host.text(network_file);
+            const std::size_t begin = text.find(key) + key.size();
+            interface.addresses = {text.substr(begin, text.find('\n', begin) - begin)};
             return {};
         }
     }
@@ -93,15 +97,25 @@ Answer set_sysctls(FakeHost& host, const std::vector<std::string>&) {
     return {};
 }
 
-Answer ask_unit(FakeHost& host, const std::vector<std::string>& argv) {
-    const std::string unit = "/run/active/" + argv.back();
-    if (argv.at(1) == "start" || argv.at(1) == "restart") {
-        // The data is there as soon as the service runs.
-        host.put("/var/lib/etcd/default/member/wal", "");
-        host.put(unit, "");
+/// A unit runs and has read its configuration, or made its data. keepalived's process is named after what it has read.
+void start(FakeHost& host, const std::string& unit) {
+    host.put("/run/active/" + unit, "");
+    if (unit == "etcd") host.put("/var/lib/etcd/default/member/wal", "");
+    if (unit == "haproxy") host.put("/run/read-by-haproxy", host.text(haproxy_file));
+    if (unit != "keepalived") return;
+    const std::string text = host.text(keepalived_file);
+    const auto at = text.find("vrrp_process_name ");
+    host.put("/run/vrrp.pid", "77\n");
+    host.put("/proc/77/comm", at == std::string::npos ? "keepalived\n" : text.substr(at + 18));
+}
+
+Answer systemctl(FakeHost& host, const std::vector<std::string>& argv) {
+    const std::string unit = argv.back();
+    if (argv.at(1) == "start" || argv.at(1) == "restart" || argv.at(1) == "reload-or-restart") {
+        start(host, unit);
         return {};
     }
-    const bool active = argv.at(1) == "is-active" && host.has(unit);
+    const bool active = argv.at(1) == "is-active" && host.has("/run/active/" + unit);
     return {active ? 0 : 3, active ? "active\n" : "inactive\n", ""};
 }
 
@@ -112,6 +126,14 @@ Answer list_rules(FakeHost& host, const std::vector<std::string>&) {
             "table inet makina {\n\tchain forward {\n"
             "\t\ttype filter hook forward priority filter; policy drop;\n\t}\n}\n",
             ""};
+}
+
+/// haproxy -c and keepalived --config-test, as Debian 12's say it.
+Answer check_configuration(FakeHost& host, const std::vector<std::string>& argv) {
+    const bool good = host.text(argv.back()).find("nonsense") == std::string::npos;
+    if (argv[0] == "keepalived") return {143, "", good ? "" : "(" + argv.back() + ": Line 2) Unknown keyword\n"};
+    if (good) return {0, "Configuration file is valid\n", ""};
+    return {1, "", "[NOTICE]   (77) : haproxy version is 2.6.12\n[ALERT]    (77) : config : unknown keyword\n"};
 }
 
 Response answer(const std::string& body) {
@@ -139,6 +161,15 @@ Response ask_etcd(FakeHost& host, const Request& request) {
     const std::size_t value = request.body.rfind("\"value\":\"") + 9;
     host.put(epoch, from_base64(request.body.substr(value, request.body.find('"', value) - value)));
     return answer(R"({"succeeded":true})");
+}
+
+/// haproxy's own answer about its configuration.
+Response ask_haproxy(FakeHost& host, const Request& request) {
+    const std::string text = host.text("/run/read-by-haproxy");
+    const bool mine = request.address == "127.0.0.1" && request.port == 8404 && request.target == "/configuration";
+    if (!mine || !host.has("/run/active/haproxy")) return {0, "", "connection refused", false};
+    const bool tells = text.find("path /configuration") != std::string::npos;
+    return tells ? answer(text) : Response{404, "", "", true};
 }
 
 /// True if every key that the bundle brings is in its place.
@@ -171,7 +202,18 @@ void go_on(FakeHost& host, const std::string& role) {
             if (!host.has(file)) host.put(file, "made by kubeadm\n", {0600, "root", "root"});
         }
     }
-    for (const std::string& unit : units_of(role)) host.put("/run/active/" + unit, "");
+    for (const std::string& unit : units_of(role)) {
+        if (!host.has("/run/active/" + unit)) start(host, unit);
+    }
+}
+
+std::string content_of(const PayloadKind& kind, std::uint64_t epoch) {
+    const std::string role(kind.role);
+    std::string text = (kind.secret ? "secret of " : "known of ") + role + " " + std::to_string(epoch) + ": " +
+                       std::string(kind.name) + "\n";
+    if (kind.image_file == haproxy_file) text += "path /configuration\n";
+    if (kind.image_file == keepalived_file) text += "vrrp_process_name vrrp-" + std::to_string(epoch) + "\n";
+    return text;
 }
 
 /// The seals on the machine, as far as they can be read: the done-mark.
@@ -272,9 +314,7 @@ Bundle bundle_of(const std::string& role, std::uint64_t epoch) {
     if (role == "etcd") bundle.genesis = bundle.cluster_id;
     for (const PayloadKind& kind : payload_kinds()) {
         if (kind.role != role || kind.name == "trust") continue;
-        bundle.payloads.push_back({std::string(kind.name), (kind.secret ? "secret of " : "known of ") + role + " " +
-                                                               std::to_string(epoch) + ": " + std::string(kind.name) +
-                                                               "\n"});
+        bundle.payloads.push_back({std::string(kind.name), content_of(kind, epoch)});
     }
     return bundle;
 }
@@ -282,6 +322,11 @@ Bundle bundle_of(const std::string& role, std::uint64_t epoch) {
 Trust trust_of(const std::string& role) {
     const Bundle bundle = bundle_of(role);
     return {bundle.cluster_id, bundle.node, bundle.role, {first_signer()}, {}};
+}
+
+std::string network_settings() {
+    return "# as an image has it\n[Match]\nName=eth0 en*\n\n[Network]\nGateway=192.168.3.1\n\n[Address]\n"
+           "Address=192.168.3.251/24\nDuplicateAddressDetection=ipv4\n";
 }
 
 FakeMachine new_machine(const std::string& role) {
@@ -294,7 +339,7 @@ FakeMachine new_machine(const std::string& role) {
     machine.files[kept::clock_epoch].modified = issued - a_day;
     host.put(std::string(Trust::path), encode(trust_of(role)));
     host.put(kept::bundle, seal(bundle_of(role), first_signer()), {0600, "root", "root"});
-    host.put(network_file, bundle_of(role).address);
+    host.put(network_file, network_settings());
     host.put("/etc/hostname", "localhost\n");
     host.put("/proc/sys/kernel/hostname", "localhost\n");
     host.put("/etc/hosts", "127.0.0.1 localhost\n");
@@ -309,6 +354,10 @@ FakeMachine new_machine(const std::string& role) {
     host.put("/proc/modules", "");
     host.put("/proc/swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
     host.put("/sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory pids\n");
+    for (const PayloadKind& kind : payload_kinds()) {
+        const bool looked_at = !kind.image_file.empty() && kind.image_file != kind.path;
+        if (kind.role == role && looked_at) host.put(std::string(kind.image_file), content_of(kind, 1));
+    }
     if (runs_kubelet(role)) {
         host.put("/etc/modules-load.d/makina.conf", "# modules\noverlay\nbr-netfilter\n");
         host.put("/etc/sysctl.d/90-makina.conf", "kernel.panic = 10\nnet.bridge.bridge-nf-call-iptables = 1\n");
@@ -324,8 +373,11 @@ std::unique_ptr<FakeHost> host_of(FakeMachine& machine, const std::string& role)
                       {"modprobe", load_module},
                       {"/usr/lib/systemd/systemd-sysctl", set_sysctls},
                       {"nft", list_rules},
-                      {"systemctl", ask_unit}};
+                      {"systemctl", systemctl},
+                      {"haproxy", check_configuration},
+                      {"keepalived", check_configuration}};
     if (role == "etcd") host->network = ask_etcd;
+    if (role == "load-balancer") host->network = ask_haproxy;
     host->world = [role](FakeHost& one) { go_on(one, role); };
     host->after_change = [role](FakeHost& one) { hold(one, role); };
     return host;
@@ -367,6 +419,7 @@ std::string essence(const FakeMachine& machine) {
     const Disk& disk = machine.disk;
     text += sha256(disk.table) + " " + std::to_string(disk.root_sectors) + " " +
             std::to_string(disk.file_system_sectors) + " " + std::to_string(disk.partitions.size()) + "\n";
+    text += machine.trimmed ? "" : "a wiped bundle that the card may still have\n";
     for (const Delivery& delivery : machine.deliveries) text += delivery.place + " " + sha256(delivery.bytes) + "\n";
     return text;
 }

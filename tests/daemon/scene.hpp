@@ -24,6 +24,10 @@ inline constexpr std::int64_t a_day = 86400;
 [[nodiscard]] Bundle bundle_of(const std::string& role, std::uint64_t epoch = 1);
 [[nodiscard]] Trust trust_of(const std::string& role);
 
+/// systemd-networkd's settings on that card, and where they are.
+[[nodiscard]] std::string network_settings();
+inline constexpr const char* network_file = "/etc/systemd/network/10-makina.network";
+
 /// A card with its image just written, in a board of the right kind, with a cable; nothing of it has run yet.
 [[nodiscard]] FakeMachine new_machine(const std::string& role);
 

@@ -94,9 +94,29 @@ TEST(Network, TakesNoAddressThatAnotherMachineHas) {
     bench.machine.neighbours.clear();
     EXPECT_TRUE(do_network(*bench.host, bundle).done);
     EXPECT_EQ(bench.machine.interfaces[0].addresses, std::vector<std::string>{"192.168.3.251/24"});
-    // The other card was slower.
+    // The other card was slower, and networkd has given the address up.
     bench.machine.neighbours["192.168.3.251"] = "dc:a6:32:99:99:99";
-    EXPECT_THAT(waits(ask_network, bench, bundle), HasSubstr("is in use by dc:a6:32:99:99:99"));
+    EXPECT_TRUE(ask_network(*bench.host, bundle).done);
+    bench.machine.interfaces[0].addresses.clear();
+    EXPECT_THAT(waits(do_network, bench, bundle), HasSubstr("is in use by dc:a6:32:99:99:99"));
+}
+
+TEST(Network, LeavesASettingThatAPersonHasMade) {
+    Bench bench("worker");
+    bench.machine.files["/sys/class/net/eth0/ifindex"].content = "2\n";
+    bench.machine.files["/run/systemd/netif/links/2"].content =
+        "ADMIN_STATE=configured\nNETWORK_FILE=/etc/systemd/network/05-own.network\n";
+    bench.host->put("/etc/systemd/network/05-own.network", "[Address]\nAddress=192.168.3.77/24\n");
+    std::vector<std::string> told;
+    bench.host->programs["networkctl"] = [&told](FakeHost&, const std::vector<std::string>& argv) {
+        told.push_back(argv.at(1));
+        return Answer{};
+    };
+    EXPECT_EQ(do_network(*bench.host, bundle_of("worker")).waiting_for,
+              "the address 192.168.3.251/24 on eth0, which /etc/systemd/network/05-own.network does not give");
+    bench.host->put("/etc/systemd/network/05-own.network", network_settings());
+    EXPECT_EQ(do_network(*bench.host, bundle_of("worker")).waiting_for, "the address 192.168.3.251/24 on eth0");
+    EXPECT_EQ(told, (std::vector<std::string>{"reload", "reconfigure"}));
 }
 
 TEST(Network, ChoosesTheInterfaceThatTheBundleNamesElseTheFirstWiredOneWithACable) {
@@ -136,7 +156,7 @@ TEST(Network, DoesNotDisturbNetworkdWhileItAsksWhoHasTheAddress) {
     };
     bench.machine.files["/sys/class/net/eth0/ifindex"].content = "2\n";
     FakeFile& link = bench.machine.files["/run/systemd/netif/links/2"];
-    link.content = "# a comment\nADMIN_STATE=configuring\nOPER_STATE=carrier\n";
+    link.content = std::string("# a comment\nADMIN_STATE=configuring\nNETWORK_FILE=") + network_file + "\n";
     EXPECT_EQ(waits(do_network, bench, bundle_of("worker")), "the address 192.168.3.251/24 on eth0");
     EXPECT_EQ(told, 0U);
     link.content = "ADMIN_STATE=failed\n";
@@ -329,12 +349,12 @@ TEST(Keys, AreWrittenOnlyIfTheyDiffer) {
 TEST(Keys, OfAnotherRoleAreNoneOfThisOne) {
     Bench bench("worker");
     Bundle bundle = bundle_of("worker");
-    bundle.payloads = {{"vrrp.secret", "x"}};
+    bundle.payloads = {{"etcd-ca.key", "x"}};
     try {
         (void)ask_keys(*bench.host, bundle);
         ADD_FAILURE();
     } catch (const Error& error) {
-        EXPECT_STREQ(error.what(), "a worker has no payload \"vrrp.secret\"");
+        EXPECT_STREQ(error.what(), "a worker has no payload \"etcd-ca.key\"");
     }
 }
 

@@ -96,6 +96,38 @@ TEST(Waiting, IsOverWhenTheCableComes) {
     EXPECT_EQ(host->states, (std::set<std::string>{"starting", "working", "waiting", "joined"}));
 }
 
+TEST(Waiting, GoesBackToTheNetworkWhenItsAddressIsLost) {
+    for (const bool joined : {false, true}) {
+        const std::string role = joined ? "gateway" : "etcd";
+        FakeMachine machine = new_machine(role);
+        const auto host = host_of(machine, role);
+        const auto world = host->world;
+        host->world = [&](FakeHost& one) {
+            world(one);
+            // Another card of the node is plugged in, networkd gives the address up, and somebody pulls the card.
+            const std::int64_t now = one.machine.uptime;
+            if (now < 300 || now > 1500) one.machine.neighbours.clear();
+            if (now < 300 || now > 1000 || !one.machine.neighbours.empty()) return;
+            one.machine.neighbours["192.168.3.251"] = "dc:a6:32:99:99:99";
+            one.machine.interfaces[0].addresses.clear();
+        };
+        host->stop_at = 3000;
+        EXPECT_EQ(run(*host, {}), Ending::stopped);
+        EXPECT_THAT(host->lines, testing::Contains("network: waiting for 192.168.3.251 is in use by dc:a6:32:99:99:99: "
+                                                   "two cards of the same node?"));
+        const auto lost = std::ranges::find_if(host->statuses, [](const Status& status) {
+            return status.state == "waiting" && status.stage == "network" && status.uptime > 300;
+        });
+        ASSERT_NE(lost, host->statuses.end());
+        EXPECT_EQ(machine.interfaces[0].addresses, std::vector<std::string>{"192.168.3.251/24"});
+        EXPECT_EQ(host->statuses.back().state, joined ? "joined" : "waiting");
+        EXPECT_EQ(host->statuses.back().stage, joined ? "" : "join");
+        EXPECT_TRUE(std::ranges::all_of(host->statuses.back().steps, [&](const Status::Step& step) {
+            return step.done || (!joined && (step.name == "join" || step.name == "seal"));
+        }));
+    }
+}
+
 TEST(Waiting, EndsWhenItIsAskedTo) {
     FakeMachine machine = new_machine("worker");
     const auto host = host_of(machine, "worker");

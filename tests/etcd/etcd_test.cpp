@@ -40,6 +40,8 @@ class Etcd : public ::testing::Test {
   protected:
     void SetUp() override {
         if (const std::string reason = why_not(); !reason.empty()) GTEST_SKIP() << reason;
+        // Before there are threads: mounts are a thread's own business.
+        static_cast<void>(workshop());
     }
 };
 
@@ -179,6 +181,98 @@ TEST_F(Etcd, NewCardsTakeThePlaceOfDeadMembersWhileSomebodyWrites) {
     const auto [written, seconds] = writer.written();
     count("acked_writes", written);
     EXPECT_GT(static_cast<double>(written) / seconds, 100);
+}
+
+/// The cluster of three, formed.
+std::unique_ptr<Cluster> formed_cluster(const std::string& name) {
+    auto cluster = new_cluster(name);
+    for (const std::string& node : three) cluster->boot(node);
+    EXPECT_TRUE(becomes_true(60, [&] { return cluster->have_joined(three); })) << cluster->story(three);
+    cluster->keys().note_formed("etcd", 1);
+    return cluster;
+}
+
+TEST_F(Etcd, TheDaemonMayBeKilledAtAnyMomentOfAReplacement) {
+    // After power-on: before the proof, in it, and then at every step to the vote, which takes some ten seconds.
+    std::vector<double> moments = {2.0, 20.0, 32.0};
+    for (double moment = 34.5; moment < 46; moment += all_asked() ? 0.25 : 2.0) moments.push_back(moment);
+    std::atomic<std::size_t> next = 0;
+    std::vector<std::thread> workers;
+    for (int worker = 0; worker < 4; ++worker) {
+        workers.emplace_back([&, worker] {
+            const auto cluster = formed_cluster("killed-" + std::to_string(worker));
+            for (std::size_t number = next++; number < moments.size(); number = next++) {
+                const std::string& node = three[number % 3];
+                const std::string where = "killed after " + std::to_string(moments[number]) + " s";
+                const Said before = said_by(*cluster, three[(number + 1) % 3]);
+                Machine& old = cluster->machine(node);
+                old.power_off();
+                Machine& machine = cluster->new_card(node);
+                cluster->boot(node);
+                sleep(moments[number]);
+                (void)machine.run({"pkill", "-KILL", "makina-firstboo"});
+                EXPECT_TRUE(becomes_true(5, [&] { return machine.run({"pgrep", "makina-firstboo"}).status != 0; }));
+                machine.start_daemon();
+                EXPECT_TRUE(becomes_true(120, [&] { return cluster->have_joined({node}); })) << where << "\n"
+                                                                                             << cluster->story(three);
+                const Said after = said_by(*cluster, node);
+                EXPECT_EQ(after.cluster, before.cluster) << where;
+                EXPECT_EQ(after.members.size(), 3U) << where;
+                count("daemon_kills");
+            }
+        });
+    }
+    for (std::thread& worker : workers) worker.join();
+}
+
+TEST_F(Etcd, ACardOfALivingNodeWaitsAndChangesNothing) {
+    const auto cluster = formed_cluster("twin");
+    const Said before = said_by(*cluster, "etcd-1");
+    const Machine& living = cluster->machine("etcd-2");
+    Cluster::Spare twin = cluster->second_card("etcd-2");
+    twin.boot();
+    EXPECT_TRUE(becomes_true(30, [&] { return twin.status("waiting_for").find("192.168.3.232 is in use by ") == 0; }))
+        << twin.status("waiting_for");
+    sleep(40);
+    EXPECT_EQ(twin.status("stage"), "network");
+    EXPECT_TRUE(living.is_on());
+    const Said after = said_by(*cluster, "etcd-1");
+    ASSERT_EQ(after.members.size(), 3U);
+    for (std::size_t at = 0; at < 3; ++at) EXPECT_EQ(after.members[at].id, before.members[at].id);
+}
+
+TEST_F(Etcd, AnOlderCardStaysOutside) {
+    const auto cluster = formed_cluster("older");
+    cluster->machine("etcd-2").power_off();
+    cluster->new_card("etcd-2");
+    cluster->new_card("etcd-2", "etcd-2-older");
+    cluster->boot("etcd-2");
+    ASSERT_TRUE(becomes_true(120, [&] { return cluster->have_joined({"etcd-2"}); })) << cluster->story(three);
+    cluster->machine("etcd-2").power_off();
+    cluster->put_in("etcd-2", "etcd-2-older");
+    cluster->boot("etcd-2");
+    const std::string words = "a newer card: the cluster knows epoch 3 of etcd-2, this one has 2";
+    EXPECT_TRUE(becomes_true(90, [&] { return cluster->status("etcd-2", "waiting_for") == words; }))
+        << cluster->story(three);
+    const Said said = said_by(*cluster, "etcd-1");
+    EXPECT_EQ(said.members.size(), 3U);
+}
+
+TEST_F(Etcd, WithoutAMajorityNothingIsChanged) {
+    const auto cluster = formed_cluster("quorum");
+    for (const char* const node : {"etcd-2", "etcd-3"}) cluster->machine(node).power_off();
+    cluster->new_card("etcd-2");
+    cluster->boot("etcd-2");
+    const auto waits = [&] {
+        return cluster->status("etcd-2", "waiting_for").find("a member of the cluster that has a majority") == 0;
+    };
+    EXPECT_TRUE(becomes_true(60, waits)) << cluster->story(three);
+    sleep(all_asked() ? 600 : 40);
+    EXPECT_TRUE(waits()) << cluster->story(three);
+    // The third comes back with its data, and all is well.
+    cluster->boot("etcd-3");
+    EXPECT_TRUE(becomes_true(150, [&] { return cluster->have_joined(three); })) << cluster->story(three);
+    EXPECT_EQ(said_by(*cluster, "etcd-2").members.size(), 3U);
 }
 
 }  // namespace

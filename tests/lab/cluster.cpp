@@ -51,21 +51,43 @@ Machine& Cluster::new_card(const std::string& name, const std::string& keep) {
         fs::rename(card, folder_ / keep);
     }
     machine = std::make_unique<Machine>(name, card);
+    write_card(*machine, name);
+    return *machine;
+}
+
+Machine& Cluster::put_in(const std::string& name, const std::string& kept) {
+    auto& machine = machines_[name];
+    machine.reset();
+    fs::remove_all(folder_ / name);
+    fs::rename(folder_ / kept, folder_ / name);
+    machine = std::make_unique<Machine>(name, folder_ / name);
+    return *machine;
+}
+
+Cluster::Spare Cluster::second_card(const std::string& name) {
+    Spare spare(*this, name, folder_ / (name + "-second"));
+    write_card(*spare.machine_, name);
+    return spare;
+}
+
+void Cluster::write_card(const Machine& machine, const std::string& name) {
     Recipient recipient = recipient_of(profile_, node(name));
     recipient.header.architecture = to_string(here);
     recipient.header.board = "generic";
     const Issued issued = keys_->issue(recipient, true, std::time(nullptr), 86400 * 30, name + ".img");
-    machine->install(plans::plan_of(profile_, name).files);
-    machine->install(std::string(Trust::path), issued.trust);
-    machine->install(Bundle::path, issued.sealed, 0600);
-    fs::permissions(machine->file(Bundle::path).parent_path(), fs::perms::owner_all);
-    return *machine;
+    machine.install(plans::plan_of(profile_, name).files);
+    machine.install(std::string(Trust::path), issued.trust);
+    machine.install(Bundle::path, issued.sealed, 0600);
+    fs::permissions(machine.file(Bundle::path).parent_path(), fs::perms::owner_all);
 }
 
 void Cluster::boot_without_daemon(const std::string& name) {
-    Machine& its = machine(name);
+    boot_without_daemon(machine(name), name, name);
+}
+
+void Cluster::boot_without_daemon(Machine& its, const std::string& name, const std::string& port) {
     its.power_on();
-    its.plug(lan_, "eth0");
+    its.plug(lan_, "eth0", port);
     its.give("eth0", to_string(Subnet{node(name).address, profile_.network.subnet.prefix}));
     for (const char* const unit : units) {
         for (const char* const target : {"multi-user", "sysinit"}) {
@@ -78,8 +100,12 @@ void Cluster::boot_without_daemon(const std::string& name) {
 }
 
 void Cluster::boot(const std::string& name) {
-    boot_without_daemon(name);
-    machine(name).start_daemon();
+    boot(machine(name), name, name);
+}
+
+void Cluster::boot(Machine& its, const std::string& name, const std::string& port) {
+    boot_without_daemon(its, name, port);
+    its.start_daemon();
 }
 
 bool Cluster::have_joined(const std::vector<std::string>& nodes) const {
@@ -96,12 +122,24 @@ std::string Cluster::story(const std::vector<std::string>& nodes) const {
     return text;
 }
 
-std::string Cluster::status(const std::string& name, const std::string& field) const {
+namespace {
+
+std::string field_of(const Machine& machine, const std::string& field) {
     // The file, not the socket: a program for every question would be most of the work of these tests.
-    std::ifstream file(machine(name).file("/run/makina/status.json"));
+    std::ifstream file(machine.file("/run/makina/status.json"));
     const auto json = nlohmann::json::parse(file, nullptr, false);
     if (!json.is_object() || !json.contains(field)) return "";
     return json[field].is_string() ? json[field].get<std::string>() : json[field].dump();
+}
+
+}  // namespace
+
+std::string Cluster::status(const std::string& name, const std::string& field) const {
+    return field_of(machine(name), field);
+}
+
+std::string Cluster::Spare::status(const std::string& field) const {
+    return field_of(*machine_, field);
 }
 
 }  // namespace makina::lab

@@ -21,6 +21,25 @@ class Cluster {
     /// Writes a new card for a node, as `makina-image build` does it, with the next epoch, and puts it in; the power is
     /// off. The node's earlier card is thrown away, or kept if `keep` is given: under that name.
     Machine& new_card(const std::string& node, const std::string& keep = {});
+    /// Puts a card in that was kept; the power is off.
+    Machine& put_in(const std::string& node, const std::string& kept);
+
+    /// A second card of a node, in a board of its own.
+    class Spare {
+      public:
+        Spare(Cluster& cluster, std::string node, const fs::path& card)
+            : cluster_(cluster), node_(std::move(node)), machine_(std::make_unique<Machine>(node_, card)) {}
+        void boot() { cluster_.boot(*machine_, node_, node_ + "-2nd"); }
+        [[nodiscard]] std::string status(const std::string& field) const;
+
+      private:
+        friend class Cluster;
+        Cluster& cluster_;
+        std::string node_;
+        std::unique_ptr<Machine> machine_;
+    };
+    [[nodiscard]] Spare second_card(const std::string& node);
+
     /// Power, network, the units that the image enables, and the daemon.
     void boot(const std::string& node);
     /// As boot, but for the daemon.
@@ -42,6 +61,9 @@ class Cluster {
 
   private:
     [[nodiscard]] const Node& node(const std::string& name) const;
+    void write_card(const Machine& machine, const std::string& name);
+    void boot_without_daemon(Machine& machine, const std::string& node, const std::string& port);
+    void boot(Machine& machine, const std::string& node, const std::string& port);
 
     Profile profile_;
     fs::path folder_;

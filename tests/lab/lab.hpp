@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 [[nodiscard]] std::string why_not();
 
 /// A folder in memory, ours alone, where cards are; made at its first use, by which this process leaves the mounts of
-/// the others.
+/// the others. That use has to be in the first thread: the threads that it makes later see the folder too.
 [[nodiscard]] const fs::path& workshop();
 
 /// Namespaces that live as long as this does, held by a process that only collects children.

@@ -116,6 +116,7 @@ inline BaseFacts debian(const Profile& profile) {
     for (const char* name : {"cri-tools", "kubeadm", "kubectl", "kubelet", "kubernetes-cni"}) {
         base.packages[name] = "1.34.1-1.1";
     }
+    base.packages["systemd"] = "257.13-1~deb13u1";
     base.packages["containerd"] = "1.7.24~ds1-6+deb13u1";
     return base;
 }

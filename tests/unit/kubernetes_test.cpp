@@ -12,6 +12,7 @@
 #include "firstboot/bundle/error.hpp"
 #include "tests/unit/http_server.hpp"
 #include "tests/unit/kubernetes_debs.hpp"
+#include "tests/unit/refusal.hpp"
 #include "tests/unit/scratch.hpp"
 #include "tests/unit/vendor_images.hpp"
 
@@ -24,18 +25,6 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 using testing::StartsWith;
-
-template <typename Work>
-std::string refusal(const Work& work) {
-    try {
-        work();
-    } catch (const Untrusted& error) {
-        return std::string("untrusted: ") + error.what();
-    } catch (const Error& error) {
-        return error.what();
-    }
-    return "accepted";
-}
 
 class KubernetesFolder : public testing::Test {
   protected:

@@ -3,8 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "builder/plan/parts.hpp"
 #include "firstboot/bundle/error.hpp"
+#include "firstboot/bundle/payload.hpp"
 #include "tests/unit/clusters.hpp"
 #include "tests/unit/plans.hpp"
 
@@ -14,6 +17,7 @@ namespace {
 using plans::content;
 using plans::enabled;
 using plans::node_of;
+using plans::overlays_folder;
 using plans::plan_of;
 using plans::problem;
 using testing::ElementsAre;
@@ -170,8 +174,8 @@ TEST(Plan, BalancersFollowThePortOfTheProfile) {
                 HasSubstr("\n    bind *:9000\n"));
     EXPECT_THAT(content(plan_of(clusters::external_etcd(), "lb-3"), "/etc/haproxy/haproxy.cfg"),
                 HasSubstr("\n    bind *:64430\n"));
-    EXPECT_THAT(content(plan_of(clusters::external_etcd(), "lb-3"), "/usr/lib/makina/check-api"),
-                HasSubstr("'https://127.0.0.1:64430/readyz'"));
+    EXPECT_THAT(content(plan_of(clusters::external_etcd(), "lb-3"), "/etc/keepalived/keepalived.conf"),
+                HasSubstr("\n    script \"/usr/lib/makina/check-api https://127.0.0.1:64430/readyz\"\n"));
 }
 
 TEST(Plan, BalancersKeepLongConnections) {
@@ -184,7 +188,7 @@ TEST(Plan, BalancersAskTheControlPlanesThemselves) {
     const std::string config = content(plan_of(clusters::pair(), "lb-1"), "/etc/haproxy/haproxy.cfg");
     for (const char* line :
          {"\n    http-check send meth GET uri /readyz\n", "\n    http-check expect status 200\n",
-          "\n    default-server check check-ssl verify none inter 1s rise 2 fall 3\n",
+          "\n    default-server check check-ssl verify none inter 1s fastinter 500ms fall 3 rise 3 tcp-ut 15s\n",
           "\n    server master-1 192.168.3.251:6443\n", "\n    server master-3 192.168.3.253:6443\n"}) {
         EXPECT_THAT(config, HasSubstr(line));
     }
@@ -198,29 +202,117 @@ TEST(Plan, TheVirtualAddressNeedsAWorkingFrontend) {
     const ImagePlan plan = plan_of(clusters::pair(), "lb-2");
     const std::string config = content(plan, "/etc/keepalived/keepalived.conf");
     for (const char* line :
-         {"\n    script \"/usr/lib/makina/check-api\"\n", "\n    weight 0\n", "\n    state BACKUP\n",
-          "\n    nopreempt\n", "\n    virtual_router_id 77\n", "\n    unicast_src_ip 192.168.3.242\n",
-          "\n    unicast_peer {\n        192.168.3.241\n    }\n", "\n        192.168.3.240/24 dev eth0\n",
-          "\n    track_script {\n        api\n    }\n", "\n    enable_script_security\n"}) {
+         {"\n    script \"/usr/lib/makina/check-api https://127.0.0.1:9000/readyz\"\n",
+          "\n    script \"/usr/lib/makina/check-address 192.168.3.242\"\n", "\n    weight 0\n", "\n    init_fail\n",
+          "\n    state BACKUP\n", "\n    nopreempt\n", "\n    virtual_router_id 77\n", "\n    priority 244\n",
+          "\n    unicast_src_ip 192.168.3.242\n", "\n        192.168.3.241 min_ttl 255 max_ttl 255\n    }\n",
+          "\n        192.168.3.240/32 dev eth0\n", "\n    track_script {\n        api\n        own_address\n    }\n",
+          "\n    enable_script_security\n", "\n    vrrp_check_unicast_src\n"}) {
         EXPECT_THAT(config, HasSubstr(line));
     }
+    EXPECT_THAT(config, Not(HasSubstr("auth")));
     EXPECT_EQ(plan.files.find("/usr/lib/makina/check-api")->mode, 0755U);
+    EXPECT_EQ(plan.files.find("/usr/lib/makina/check-address")->mode, 0755U);
+    EXPECT_THAT(content(plan, "/etc/sysctl.d/91-makina-balancer.conf"), HasSubstr("\nnet.ipv4.ip_nonlocal_bind = 1\n"));
     EXPECT_TRUE(enabled(plan, "haproxy.service"));
     EXPECT_TRUE(enabled(plan, "keepalived.service"));
     EXPECT_THAT(content(plan, "/etc/systemd/system/keepalived.service.d/makina.conf"),
-                HasSubstr("\nAfter=haproxy.service\n"));
+                testing::AllOf(HasSubstr("\nAfter=haproxy.service\n"),
+                               HasSubstr("\nExecStopPost=-/usr/bin/ip address delete 192.168.3.240/32 dev eth0\n")));
     EXPECT_THAT(content(plan, "/etc/systemd/system/haproxy.service.d/makina.conf"), HasSubstr("\nRestart=always\n"));
+}
+
+/// The name that the configuration gives to keepalived's process.
+std::string process_name(const std::string& config) {
+    const std::string word = "    vrrp_process_name ";
+    const auto at = config.find(word) + word.size();
+    return config.substr(at, config.find('\n', at) - at);
+}
+
+TEST(Plan, ARunningBalancerCanBeAskedForItsConfiguration) {
+    EXPECT_THAT(content(plan_of(clusters::pair(), "lb-1"), "/etc/haproxy/haproxy.cfg"),
+                HasSubstr("\n    bind 127.0.0.1:8404\n"));
+    EXPECT_THAT(content(plan_of(clusters::pair(), "lb-1"), "/etc/haproxy/haproxy.cfg"),
+                HasSubstr(" file /etc/haproxy/haproxy.cfg if { path /configuration }\n"));
+    std::set<std::string> names;
+    Profile other = clusters::pair();
+    other.vrid = 78;
+    for (const Profile& profile : {clusters::pair(), other}) {
+        for (const char* const node : {"lb-1", "lb-2"}) {
+            const std::string config = content(plan_of(profile, node), "/etc/keepalived/keepalived.conf");
+            const std::string name = process_name(config);
+            EXPECT_EQ(name, process_name(content(plan_of(profile, node), "/etc/keepalived/keepalived.conf")));
+            EXPECT_LE(name.size(), 15U);
+            names.insert(name);
+        }
+    }
+    EXPECT_EQ(names.size(), 4U);
+}
+
+TEST(Plan, BundlesOfBalancersCarryWhatTheImagesHave) {
+    Profile own = clusters::pair();
+    own.extras[Role::load_balancer].files = {{"/etc/haproxy/haproxy.cfg", "a person's own\n", 0644}};
+    for (const Profile& profile : {clusters::pair(), clusters::external_etcd(), own, clusters::static_pods()}) {
+        int count = 0;
+        for (const Node& node : profile.nodes) {
+            const ImagePlan plan = plan_of(profile, node.name);
+            for (const Payload& payload : handed_over(profile, node, overlays_folder())) {
+                const PayloadKind* const kind = payload_kind(to_string(node.role), payload.name);
+                ASSERT_NE(kind, nullptr) << payload.name;
+                EXPECT_EQ(payload.content, content(plan, std::string(kind->image_file)));
+                EXPECT_FALSE(kind->secret);
+                ++count;
+            }
+        }
+        EXPECT_EQ(count, profile.api.balancer == Balancer::static_pod
+                             ? 3 * 4
+                             : static_cast<int>(profile.with_role(Role::load_balancer).size()) * 2);
+    }
+    const Profile fewer = [] {
+        Profile profile = clusters::pair();
+        std::erase_if(profile.nodes, [](const Node& node) { return node.name == "master-3"; });
+        return profile;
+    }();
+    const auto before = handed_over(clusters::pair(), *fewer.find("lb-1"), overlays_folder());
+    const auto after = handed_over(fewer, *fewer.find("lb-1"), overlays_folder());
+    EXPECT_NE(before.at(0).content, after.at(0).content);
+    EXPECT_EQ(before.at(1).content, after.at(1).content) << "keepalived has nothing to do with control planes";
+}
+
+TEST(Plan, PodsStartAnewWithANewConfiguration) {
+    const auto annotation = [](const ImagePlan& plan, const std::string& pod) {
+        const std::string manifest = content(plan, "/etc/kubernetes/manifests/" + pod + ".yaml");
+        const auto at = manifest.find("    makina-configuration: ");
+        return at == std::string::npos ? manifest : manifest.substr(at, manifest.find('\n', at) - at);
+    };
+    Profile more = clusters::static_pods();
+    more.nodes.push_back(clusters::node("master-4", Role::control_plane, "192.168.3.254"));
+    for (const char* const pod : {"haproxy", "keepalived"}) {
+        const std::string before = annotation(plan_of(clusters::static_pods(), "master-1"), pod);
+        EXPECT_EQ(before, annotation(plan_of(clusters::static_pods(), "master-1"), pod));
+        EXPECT_NE(before, annotation(plan_of(more, "master-1"), pod));
+        EXPECT_EQ(before.size(), std::string("    makina-configuration: \"01234567\"").size());
+    }
 }
 
 TEST(Plan, StaticPodsBalanceOnTheControlPlanes) {
     const ImagePlan plan = plan_of(clusters::static_pods(), "master-3");
     EXPECT_THAT(content(plan, "/etc/kubernetes/manifests/haproxy.yaml"),
-                HasSubstr("image: docker.io/library/haproxy:3."));
+                HasSubstr("image: \"docker.io/library/haproxy:3.0.11-alpine\"\n"));
+    EXPECT_THAT(content(plan, "/etc/kubernetes/manifests/keepalived.yaml"),
+                HasSubstr("image: \"docker.io/osixia/keepalived:2.0.20\"\n"));
     EXPECT_THAT(content(plan, "/etc/haproxy/haproxy.cfg"), HasSubstr("\n    bind *:8443\n"));
     EXPECT_THAT(content(plan, "/etc/keepalived/keepalived.conf"),
                 HasSubstr("\n        192.168.3.251\n        192.168.3.252\n    }\n"));
     EXPECT_FALSE(enabled(plan, "haproxy.service"));
     EXPECT_EQ(plan_of(clusters::pair(), "master-1").files.find("/etc/kubernetes/manifests/haproxy.yaml"), nullptr);
+    // kubeadm join wants an empty folder of manifests.
+    EXPECT_THAT(content(plan, "/etc/kubernetes/makina/join.yaml"),
+                HasSubstr("\n    - \"DirAvailable--etc-kubernetes-manifests\"\n"));
+    Profile own = clusters::static_pods();
+    own.api.haproxy_image = "registry.home.arpa:5000/haproxy@sha256:" + std::string(64, 'a');
+    EXPECT_THAT(content(plan_of(own, "master-1"), "/etc/kubernetes/manifests/haproxy.yaml"),
+                HasSubstr("image: \"registry.home.arpa:5000/haproxy@sha256:" + std::string(64, 'a') + "\"\n"));
 }
 
 TEST(Plan, WithoutABalancerThereIsNone) {

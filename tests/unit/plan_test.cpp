@@ -58,6 +58,30 @@ TEST(Plan, GivesEveryNodeItsFixedAddress) {
     EXPECT_TRUE(enabled(plan_of(clusters::pair(), "lb-2"), "systemd-networkd.service"));
 }
 
+TEST(Plan, AsksWhoHasTheAddressBeforeNetworkdDoesWhereThatLeavesItInPlace) {
+    const std::string ask = "/usr/lib/systemd/network/00-makina-ask.network";
+    for (const auto& [name, card, settings] :
+         {std::tuple{"lb-2", "eth0 en*", "10-makina"}, std::tuple{"gateway-1", "eth1", "10-makina-inside"}}) {
+        const ImagePlan plan = plan_of(clusters::pair(), name);
+        EXPECT_TRUE(enabled(plan, "makina-address.service"));
+        const std::string unit = content(plan, "/etc/systemd/system/makina-address.service");
+        const std::string file = std::string("/etc/systemd/network/") + settings + ".network";
+        EXPECT_THAT(unit, HasSubstr("\nExecStart=/usr/sbin/makina-firstboot take-address " + file + "\n"));
+        EXPECT_THAT(unit, HasSubstr("\nExecStopPost=/usr/lib/makina/own-network-settings\n"));
+        EXPECT_EQ(plan.files.find("/usr/lib/makina/own-network-settings")->mode, 0755U);
+        EXPECT_THAT(content(plan, file), HasSubstr(std::string("\nName=") + card + "\n"));
+        EXPECT_THAT(content(plan, ask), HasSubstr(std::string("\nName=") + card + "\n"));
+        EXPECT_THAT(content(plan, ask), Not(HasSubstr("\nAddress=")));
+    }
+    // Raspberry Pi OS bookworm.
+    BaseFacts base = clusters::debian(clusters::pair());
+    base.packages["systemd"] = "252.39-1~deb12u1";
+    const ImagePlan old = plan_of(clusters::pair(), "lb-2", base);
+    EXPECT_FALSE(enabled(old, "makina-address.service"));
+    EXPECT_EQ(old.files.find(ask), nullptr);
+    EXPECT_EQ(old.files.find("/usr/lib/makina/own-network-settings"), nullptr);
+}
+
 TEST(Plan, EveryNodeRunsTheDaemon) {
     const Profile profile = clusters::external_etcd();
     for (const Node& node : profile.nodes) {

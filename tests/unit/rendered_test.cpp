@@ -115,7 +115,11 @@ TEST(Rendered, HaproxyAcceptsItsConfiguration) {
     }
     const Scratch scratch;
     const int count = each_file("/haproxy.cfg", [&](const File& file) {
-        const Result result = run({{"haproxy", "-c", "-f", scratch.write("haproxy.cfg", file.content).string()}});
+        // haproxy reads the file that it shows; it is not on this machine.
+        std::string text = file.content;
+        const std::string path = (scratch / "haproxy.cfg").string();
+        if (const auto at = text.find("/etc/haproxy/haproxy.cfg"); at != std::string::npos) text.replace(at, 24, path);
+        const Result result = run({{"haproxy", "-c", "-f", scratch.write("haproxy.cfg", text).string()}});
         EXPECT_EQ(result.status, 0) << result.errors;
         EXPECT_EQ(result.errors.find("WARNING"), std::string::npos) << result.errors;
     });

@@ -19,6 +19,7 @@
 #include "firstboot/bundle/error.hpp"
 #include "tests/unit/clusters.hpp"
 #include "tests/unit/http_server.hpp"
+#include "tests/unit/refusal.hpp"
 #include "tests/unit/vendor_images.hpp"
 
 namespace makina {
@@ -30,17 +31,6 @@ using testing::HasSubstr;
 using testing::StartsWith;
 
 constexpr std::uint64_t mib = 1 << 20;
-
-std::string refusal(const std::function<void()>& work) {
-    try {
-        work();
-    } catch (const Untrusted& error) {
-        return std::string("untrusted: ") + error.what();
-    } catch (const Error& error) {
-        return error.what();
-    }
-    return "accepted";
-}
 
 std::uint64_t allocated(const fs::path& file) {
     struct stat status {};
