@@ -8,6 +8,7 @@
 
 #include "builder/file_tree.hpp"
 #include "builder/profile/profile.hpp"
+#include "firstboot/bundle/bundle.hpp"
 
 namespace makina {
 
@@ -56,8 +57,14 @@ struct ImagePlan {
 [[nodiscard]] ImagePlan plan_image(const Profile& profile, const Node& node, const BaseFacts& base,
                                    const std::filesystem::path& overlays);
 
-/// The gateway's interface towards the cluster, as it is called on the node.
-[[nodiscard]] std::string inside_interface(const Gateway& gateway);
+/// The gateway's interface towards the cluster, as it is called on the node: the profile's name, unless that one cannot
+/// be pinned to the node's card.
+[[nodiscard]] std::string inside_interface(const Gateway& gateway, const Node& node);
+
+/// The files of the node's plan that its bundle carries too, so that a running node can be handed newer ones without a
+/// new card (PayloadKind::image_file), by payload name. They do not depend on the base. Throws Error as plan_image.
+[[nodiscard]] std::vector<Payload> handed_over(const Profile& profile, const Node& node,
+                                               const std::filesystem::path& overlays);
 
 /// What a node carries that no overlay has.
 struct Carried {

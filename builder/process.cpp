@@ -113,8 +113,13 @@ struct Ends {
                          const Ends& ends, pid_t parent) {
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent) _exit(127);  // it died before the line above
-    if (std::signal(SIGPIPE, SIG_DFL) != SIG_ERR && dup2(ends.input, 0) >= 0 && dup2(ends.output, 1) >= 0 &&
-        dup2(ends.errors, 2) >= 0 && (command.folder.empty() || chdir(command.folder.c_str()) == 0)) {
+    // What we hold back ourselves is no affair of the program's.
+    sigset_t none{};
+    sigemptyset(&none);
+    bool ready = std::signal(SIGPIPE, SIG_DFL) != SIG_ERR && sigprocmask(SIG_SETMASK, &none, nullptr) == 0;
+    for (const int descriptor : command.descriptors) ready = ready && fcntl(descriptor, F_SETFD, 0) == 0;
+    if (ready && dup2(ends.input, 0) >= 0 && dup2(ends.output, 1) >= 0 && dup2(ends.errors, 2) >= 0 &&
+        (command.folder.empty() || chdir(command.folder.c_str()) == 0)) {
         for (const auto& [name, value] : command.environment) setenv(name.c_str(), value.c_str(), 1);
         execv(program.c_str(), arguments.data());
     }

@@ -14,6 +14,7 @@ struct Command {
     std::map<std::string, std::string> environment = {};   ///< set or replaced in the child
     std::filesystem::path folder = {};                     ///< working directory; empty keeps ours
     std::string input = {};                                ///< given to standard input; empty is /dev/null
+    std::vector<int> descriptors = {};                     ///< of ours, which the child has under the same numbers
     std::function<void(const std::string&)> on_line = {};  ///< called with each line of standard error as it comes
     /// Called about once a second while the child runs; if it throws, the child is ended and the exception passes on.
     std::function<void()> on_tick = {};

@@ -64,6 +64,37 @@ struct Delivery {
     std::string bytes;  ///< at most Bundle::largest; empty if it is larger or cannot be read
 };
 
+/// With what TLS is spoken: PEM files by their paths on the node.
+struct Credentials {
+    std::string authority;    ///< who must have signed the other side's certificate
+    std::string certificate;  ///< ours, for both directions
+    std::string key;
+    bool operator==(const Credentials&) const = default;
+};
+
+/// The TCP port at which nodes tell each other their statements.
+inline constexpr std::uint16_t peers_port = 6481;
+
+/// One question by HTTP to a numeric address.
+struct Request {
+    std::string address;  ///< IPv4
+    std::uint16_t port = 0;
+    std::string target;                          ///< "/health"
+    std::string body = {};                       ///< JSON to post; empty: GET
+    std::optional<Credentials> tls = {};         ///< nothing: plain HTTP
+    std::string name = {};                       ///< whom the other certificate must name; empty: the address
+    std::uint32_t milliseconds = 2000;           ///< for everything, from connecting to the last byte
+    std::size_t largest = std::size_t{1} << 20;  ///< bytes of the answer
+};
+
+/// What became of a question.
+struct Response {
+    int status = 0;          ///< HTTP's; 0: no whole answer by whom we asked for
+    std::string body;        ///< whole, or empty
+    std::string fault;       ///< without a status, why: "connection refused"
+    bool connected = false;  ///< somebody took the connection, whoever it was
+};
+
 /// How the node looks from outside: each has its own pattern of the ACT light.
 enum class Light { working, waiting, refused, failed, joined };
 
@@ -90,6 +121,9 @@ class Host {
     virtual void remove(const std::string& path) = 0;
     /// Overwrites a file with zeros, syncs, removes it and syncs the folder; none is fine.
     virtual void wipe(const std::string& path) = 0;
+    /// Gives a file or folder another name in the same folder: "/var/lib/etcd/default", "default.old-1". Throws Error
+    /// if that name is taken; nothing to rename is fine.
+    virtual void rename(const std::string& path, const std::string& name) = 0;
     /// Tells the card which blocks are free, so that it forgets what was in them. Does nothing if the card cannot.
     virtual void trim() = 0;
 
@@ -128,6 +162,13 @@ class Host {
     /// answers, or nothing. Less than a second.
     [[nodiscard]] virtual std::optional<std::string> probe(const std::string& interface,
                                                            const std::string& address) = 0;
+
+    /// Asks all of them at the same time; answers in the order of the questions. What goes wrong is in the answer.
+    /// Throws Error only if our own certificate or key cannot be read.
+    [[nodiscard]] virtual std::vector<Response> fetch(const std::vector<Request>& requests) = 0;
+    /// From now on tells `statement` to every node of the cluster that asks at `address` and peers_port, by TLS with
+    /// certificates on both sides.
+    virtual void answer_peers(const std::string& address, const Credentials& tls, const std::string& statement) = 0;
 
     // The card.
     [[nodiscard]] virtual Disk disk() = 0;

@@ -6,6 +6,7 @@
 
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/diary.hpp"
+#include "firstboot/join/join.hpp"
 #include "firstboot/node/node.hpp"
 #include "firstboot/stage.hpp"
 
@@ -39,6 +40,7 @@ class Daemon {
     Outcome attempt(const Stage& stage, const Bundle& bundle);
     Way pause(const std::string& stage, unsigned seconds);
     Way stay(const Bundle& bundle);
+    void tell_others();
     void keep_time();
     [[nodiscard]] bool begin_again();
     [[nodiscard]] bool undone();
@@ -132,6 +134,12 @@ Way Daemon::reach(const std::string& stage, const std::function<Outcome()>& atte
             status_.waiting_for = outcome.waiting_for;
             enter("waiting", stage, Light::waiting);
             diary_.say(stage + ": waiting for " + outcome.waiting_for);
+            if (outcome.again > 0) {
+                const Way way = pause(stage, outcome.again);
+                if (way != Way::on) return way;
+                seconds = first_pause / 2;
+                continue;
+            }
         } catch (const Untrusted&) {
             throw;
         } catch (const Error& error) {
@@ -157,6 +165,7 @@ Way Daemon::pause(const std::string& stage, unsigned seconds) {
     if (options_.most_rounds > 0 && rounds_ >= options_.most_rounds) return Way::stopped;
     if (!host_.wait(seconds)) return Way::stopped;
     publish();
+    tell_others();
     // Verifying looks for itself.
     if (stage == verifying) return Way::on;
     keep_time();
@@ -167,10 +176,21 @@ Way Daemon::pause(const std::string& stage, unsigned seconds) {
 Way Daemon::stay(const Bundle& bundle) {
     enter("joined", "", Light::joined);
     diary_.say(bundle.node + " has joined " + bundle.cluster);
+    tell_others();
     if (options_.until_joined) return Way::on;
     Way way = Way::on;
     while (way == Way::on) way = pause("", longest_pause);
     return way;
+}
+
+/// What other nodes ask us for.
+void Daemon::tell_others() {
+    try {
+        if (!bundle_.node.empty()) keep_statement(host_, bundle_);
+    } catch (const Error& error) {
+        status_.last_error = std::string("telling other nodes: ") + error.what();
+        diary_.say(status_.last_error);
+    }
 }
 
 /// Hours may pass at a stage, and the card should know them after a power cut.

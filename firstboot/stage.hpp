@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,14 +15,16 @@ struct Outcome {
     bool done = false;
     std::string waiting_for = {};
     std::string notice = {};  ///< what a person should know although it is done: "the root partition is left as it is"
+    unsigned again = 0;       ///< seconds after which it should be asked again, while waiting; 0: as the run likes
 };
 
 /// One step on the way to a joined node: a question to the machine and an action. Both may be repeated at any time and
 /// after a power cut at any point; a fault is thrown as Error and tried again.
 struct Stage {
+    using Step = std::function<Outcome(Host& host, const Bundle& bundle)>;
     std::string_view name;
-    Outcome (*ask)(Host& host, const Bundle& bundle);  ///< are you done? Changes nothing.
-    Outcome (*act)(Host& host, const Bundle& bundle);  ///< does it, or as much as can be done now
+    Step ask;  ///< are you done? Changes nothing.
+    Step act;  ///< does it, or as much as can be done now
     /// It may be undone from outside: it is asked again for as long as the daemon runs, on a joined node too.
     bool lasting = false;
     /// Not all that it does can be asked for: if the power went while it was at it, it acts again.

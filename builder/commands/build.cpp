@@ -97,26 +97,6 @@ class Keyring {
     std::optional<Keys> keys_;
 };
 
-void build_node(const BuildOptions& options, const Profile& profile, const Node& node, Bases& bases, Keyring& keyring,
-                Reporter& reporter) {
-    const auto started = std::chrono::steady_clock::now();
-    const BaseImage& base = bases.for_node(node);
-    BaseFacts facts = base.facts;
-    facts.built = options.source_date_epoch.value_or(facts.built);
-    ImagePlan plan = plan_image(profile, node, facts, project_folder() / "overlays");
-    for (const std::string& warning : plan.warnings) reporter.warning(node.name, warning);
-    if (options.dry_run) return reporter.plan(plan);
-    ImageOptions image;
-    image.output = output_of(options, node);
-    image.compression = options.compression;
-    image.checksum = !options.no_checksum;
-    image.progress = [&](std::uint64_t done, std::uint64_t total) { reporter.progress(node.name, done, total); };
-    carry(plan, keyring.carried_by(node, image.output.filename().string()));
-    const WrittenImage written = write_image(plan, base, image);
-    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
-    reporter.image(node.name, written.path.string(), written.size, written.used, written.sha256, seconds.count());
-}
-
 /// https://reproducible-builds.org/specs/source-date-epoch/ asks for an error if the value is no number.
 std::optional<std::int64_t> source_date_epoch() {
     const char* const variable = std::getenv("SOURCE_DATE_EPOCH");
@@ -136,23 +116,68 @@ std::optional<std::int64_t> source_date_epoch() {
 
 }  // namespace
 
+struct ImageBuilder::Parts {
+    Parts(const BuildOptions& chosen, const Profile& cluster, Reporter& speaker)
+        : options(chosen),
+          profile(cluster),
+          reporter(speaker),
+          keyring(options, profile, reporter),
+          bases(profile, {cache_or_default(options.base.cache), options.base.refresh, options.base.offline},
+                [&](const std::string& text) { reporter.step("base", text); }) {}
+    const BuildOptions& options;
+    const Profile& profile;
+    Reporter& reporter;
+    Keyring keyring;
+    Bases bases;
+};
+
+ImageBuilder::ImageBuilder(const BuildOptions& options, const Profile& profile, Reporter& reporter)
+    : parts_(std::make_unique<Parts>(options, profile, reporter)) {}
+
+ImageBuilder::~ImageBuilder() = default;
+
+ImagePlan ImageBuilder::plan(const Node& node) {
+    BaseFacts facts = parts_->bases.for_node(node).facts;
+    facts.built = parts_->options.source_date_epoch.value_or(facts.built);
+    ImagePlan plan = plan_image(parts_->profile, node, facts, project_folder() / "overlays");
+    for (const std::string& warning : plan.warnings) parts_->reporter.warning(node.name, warning);
+    return plan;
+}
+
+WrittenImage ImageBuilder::build(const Node& node, const std::filesystem::path& output) {
+    ImagePlan planned = plan(node);
+    ImageOptions image;
+    image.output = output;
+    image.compression = parts_->options.compression;
+    image.checksum = !parts_->options.no_checksum;
+    image.progress = [&](std::uint64_t done, std::uint64_t total) {
+        parts_->reporter.progress(node.name, done, total);
+    };
+    carry(planned, parts_->keyring.carried_by(node, output.filename().string()));
+    return write_image(planned, parts_->bases.for_node(node), image);
+}
+
 int build(const BuildOptions& options) {
     if (options.all == !options.node.empty()) throw Mistake("say which node with --role NODE, or --all for every node");
     check_output(options);
     const Profile profile = load_profile(profile_or_default(options.profile));
     Reporter reporter(options.json);
-    BaseOptions base = options.base;
-    base.cache = cache_or_default(base.cache);
-    Keyring keyring(options, profile, reporter);
-    Bases bases(profile, base, [&](const std::string& text) { reporter.step("base", text); });
+    ImageBuilder builder(options, profile, reporter);
+    const auto build_node = [&](const Node& node) {
+        during("building " + node.name, [&] {
+            if (options.dry_run) return reporter.plan(builder.plan(node));
+            const auto started = std::chrono::steady_clock::now();
+            const WrittenImage written = builder.build(node, output_of(options, node));
+            const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
+            reporter.image(node.name, written.path.string(), written.size, written.used, written.sha256,
+                           seconds.count());
+        });
+    };
     if (!options.all) {
-        const Node& node = node_named(profile, options.node);
-        during("building " + node.name, [&] { build_node(options, profile, node, bases, keyring, reporter); });
+        build_node(node_named(profile, options.node));
         return 0;
     }
-    for (const Node& node : profile.nodes) {
-        during("building " + node.name, [&] { build_node(options, profile, node, bases, keyring, reporter); });
-    }
+    for (const Node& node : profile.nodes) build_node(node);
     return 0;
 }
 

@@ -2,11 +2,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "builder/commands/cluster.hpp"
 #include "builder/commands/keyring.hpp"
+#include "builder/commands/terminal.hpp"
 #include "builder/image.hpp"
 
 namespace CLI {
@@ -30,6 +32,25 @@ struct BuildOptions {
     bool json = false;
     std::optional<std::int64_t> source_date_epoch;  ///< time stamp of what is written; none: that of the base
     BaseOptions base;
+};
+
+/// Builds images of a profile's nodes with one keyring and each role's base made once.
+class ImageBuilder {
+  public:
+    /// All three must outlive it. Which node and where the images go is said with each.
+    ImageBuilder(const BuildOptions& options, const Profile& profile, Reporter& reporter);
+    ImageBuilder(const ImageBuilder&) = delete;
+    ImageBuilder& operator=(const ImageBuilder&) = delete;
+    ~ImageBuilder();
+
+    /// What would be in the node's image; warns of what is odd about it.
+    [[nodiscard]] ImagePlan plan(const Node& node);
+    /// Writes it into the file; takes the node's next epoch. Throws Error.
+    WrittenImage build(const Node& node, const std::filesystem::path& output);
+
+  private:
+    struct Parts;
+    std::unique_ptr<Parts> parts_;
 };
 
 /// Builds one image, or one for every node of the profile. Gives the exit code 0. Throws Mistake, Error.

@@ -1,9 +1,12 @@
 #include "builder/commands/completion.hpp"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
 #include <iostream>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "builder/commands/cluster.hpp"
 
@@ -16,6 +19,11 @@ std::string options_of(const CLI::App& command) {
         for (const std::string& name : option->get_lnames()) words += (words.empty() ? "--" : " --") + name;
     }
     return words;
+}
+
+bool takes_a_node(const std::string& option) {
+    constexpr std::array<std::string_view, 7> all = {"role", "node", "nodes", "kill", "restart", "replace", "cut"};
+    return std::find(all.begin(), all.end(), option) != all.end();
 }
 
 /// bash and zsh (through bashcompinit) share one function: a case for each subcommand, node names asked at the moment.
@@ -34,7 +42,8 @@ std::string bash_script(const CLI::App& app) {
            commands +
            "\" -- \"$word\"))\n        return\n    fi\n"
            "    case $before in\n"
-           "        --role|--node) COMPREPLY=($(compgen -W \"$(makina-image nodes 2>/dev/null)\" -- \"$word\")); "
+           "        --role|--node|--nodes|--kill|--restart|--replace|--cut) COMPREPLY=($(compgen -W \"$(makina-image "
+           "nodes 2>/dev/null)\" -- \"$word\")); "
            "return ;;\n"
            "    esac\n"
            "    case ${COMP_WORDS[1]} in\n" +
@@ -58,7 +67,7 @@ std::string fish_script(const CLI::App& app) {
         for (const CLI::Option* const option : command->get_options()) {
             for (const std::string& word : option->get_lnames()) {
                 script += "complete -c makina-image -n '__fish_seen_subcommand_from " + name + "' -l " + word +
-                          (word == "role" || word == "node" ? " -x -a '(makina-image nodes 2>/dev/null)'" : "") + "\n";
+                          (takes_a_node(word) ? " -x -a '(makina-image nodes 2>/dev/null)'" : "") + "\n";
             }
         }
     }

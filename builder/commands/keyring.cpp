@@ -81,6 +81,10 @@ std::int64_t seconds_now() {
         .count();
 }
 
+double steady_seconds() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
 std::string date_of(std::int64_t seconds) {
     const std::time_t time = seconds;
     std::tm parts{};

@@ -38,6 +38,8 @@ void add_keyring_options(CLI::App& app, KeyringOptions& options);
 
 /// The clock, in seconds since 1970: only commands ask it.
 [[nodiscard]] std::int64_t seconds_now();
+/// Seconds from any start, which no change of the clock moves.
+[[nodiscard]] double steady_seconds();
 /// "2026-11-21 06:44 UTC"
 [[nodiscard]] std::string date_of(std::int64_t seconds);
 

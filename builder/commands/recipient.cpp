@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "builder/commands/cluster.hpp"
 #include "builder/plan.hpp"
 #include "firstboot/bundle/error.hpp"
 
@@ -16,17 +17,6 @@ bool is_offline(Pki pki) {
             return true;
     }
     throw Error("an unknown way to keep authorities");
-}
-
-bool is_static(Balancer balancer) {
-    switch (balancer) {
-        case Balancer::static_pod:
-            return true;
-        case Balancer::pair:
-        case Balancer::none:
-            return false;
-    }
-    throw Error("an unknown balancer");
 }
 
 template <typename T>
@@ -49,6 +39,17 @@ void name_api_server(Recipient& recipient, const Profile& profile, const Node& n
     }
 }
 
+/// Workers know the others, but nobody has to know them: a cluster may have very many.
+std::vector<Peer> peers_of(const Profile& profile) {
+    std::vector<Peer> peers;
+    for (const Node& node : profile.nodes) {
+        if (node.role == Role::worker) continue;
+        peers.push_back({node.name, to_string(node.role), to_string(node.address)});
+    }
+    std::sort(peers.begin(), peers.end(), [](const Peer& a, const Peer& b) { return a.name < b.name; });
+    return peers;
+}
+
 }  // namespace
 
 Recipient recipient_of(const Profile& profile, const Node& node) {
@@ -62,13 +63,14 @@ Recipient recipient_of(const Profile& profile, const Node& node) {
     header.serial = node.serial;
     header.mac = node.mac;
     header.address = to_string(Subnet{node.address, profile.network.subnet.prefix});
-    if (node.role == Role::gateway) header.interface = inside_interface(profile.gateway);
+    if (node.role == Role::gateway) header.interface = inside_interface(profile.gateway, node);
     header.api = to_string(profile.api.address) + ":" + std::to_string(profile.api.port);
     header.spare = node.spare_partition;
+    header.peers = peers_of(profile);
     recipient.external_etcd = profile.etcd.topology == EtcdTopology::external;
     recipient.offline = is_offline(profile.pki);
-    recipient.static_balancer = node.role == Role::control_plane && is_static(profile.api.balancer);
     if (profile.kubernetes.version < Version{1, 29, 0}) recipient.admin_group = "system:masters";
+    recipient.configuration = handed_over(profile, node, project_folder() / "overlays");
     name_api_server(recipient, profile, node);
     return recipient;
 }

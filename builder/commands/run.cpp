@@ -12,6 +12,7 @@
 #include "builder/commands/inspect.hpp"
 #include "builder/commands/keys.hpp"
 #include "builder/commands/rehearse.hpp"
+#include "builder/commands/stand_in.hpp"
 #include "builder/commands/watch.hpp"
 
 namespace makina {
@@ -37,6 +38,7 @@ void require_known_command(const CLI::App& app, const std::string& word) {
     std::string all;
     for (const CLI::App* const command : app.get_subcommands({})) {
         if (command->get_name() == word) return;
+        if (command->get_group().empty()) continue;
         names.push_back(command->get_name());
         all += (all.empty() ? "" : ", ") + command->get_name();
     }
@@ -66,6 +68,7 @@ int run_makina_image(int argc, char** argv) {
     add_keys(app, exit_code);
     add_bundle(app, exit_code);
     add_completion(app, exit_code);
+    add_stand_in(app);
     try {
         if (argc > 1 && argv[1][0] != '-') require_known_command(app, argv[1]);
         app.parse(argc, argv);

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <iostream>
@@ -36,6 +37,35 @@ std::string bar(double part) {
 }
 
 }  // namespace
+
+std::string printable(const std::string& text) {
+    std::string plain;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const auto byte = static_cast<unsigned char>(text[i]);
+        if (byte == 0x1b && i + 1 < text.size() && text[i + 1] == '[') {
+            // A control sequence (ECMA-48) ends with a byte from '@' to '~'.
+            for (i += 2; i < text.size() && (text[i] < '@' || text[i] > '~');) ++i;
+        } else if ((byte >= 0x20 && byte != 0x7f) || byte == '\n' || byte == '\t') {
+            plain += text[i];
+        }
+    }
+    return plain;
+}
+
+std::string indented(const std::string& text) {
+    const std::string plain = printable(text);
+    std::string lines;
+    for (std::size_t begin = 0; begin < plain.size();) {
+        const std::size_t end = std::min(plain.find('\n', begin), plain.size());
+        lines += "    " + plain.substr(begin, end - begin) + '\n';
+        begin = end + 1;
+    }
+    return lines;
+}
+
+std::string tenths(double number) {
+    return rounded(number, 1);
+}
 
 std::string human_size(std::uint64_t bytes) {
     const std::array<const char*, 5> units = {"B", "KiB", "MiB", "GiB", "TiB"};

@@ -41,6 +41,12 @@ class Reporter {
     Clock::time_point drawn_;
 };
 
+/// What another machine says, without what would move the cursor or colour the rest of the screen.
+[[nodiscard]] std::string printable(const std::string& text);
+/// The same, each line four columns to the right.
+[[nodiscard]] std::string indented(const std::string& text);
+/// "12.3"
+[[nodiscard]] std::string tenths(double number);
 /// "1.4 GiB": three significant digits at most.
 [[nodiscard]] std::string human_size(std::uint64_t bytes);
 

@@ -1,6 +1,5 @@
 #include "builder/commands/watch.hpp"
 
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -12,6 +11,7 @@
 #include <thread>
 
 #include "builder/commands/cluster.hpp"
+#include "builder/commands/seen.hpp"
 #include "builder/watch/watch.hpp"
 
 namespace makina {
@@ -20,51 +20,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::chrono::milliseconds patience(2000);
-
-/// A node with what it said last.
-struct Seen {
-    WatchedNode node;
-    Json status;  ///< null if it was not reached
-};
-
-std::string text_of(const Json& status, const char* key) {
-    const auto found = status.find(key);
-    return found != status.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
-template <typename Number>
-Number number_of(const Json& status, const char* key) {
-    const auto found = status.find(key);
-    return found != status.end() && found->is_number_integer() ? found->get<Number>() : Number{};
-}
-
-/// What a daemon says is not believed to be well-formed: anybody may answer at an address.
-Seen seen_of(const Node& node, const StatusReply& reply) {
-    Seen seen;
-    seen.node.name = node.name;
-    seen.node.role = to_string(node.role);
-    seen.node.state = reply.fault;
-    if (!reply.fault.empty()) return seen;
-    Json status = Json::parse(reply.document, nullptr, false);
-    if (!status.is_object()) {
-        seen.node.state = "what answers is not makina-firstboot";
-        return seen;
-    }
-    const std::string name = text_of(status, "node");
-    seen.node.reached = name.empty() || name == node.name;
-    seen.node.state = seen.node.reached ? text_of(status, "state") : "another node answers: " + name;
-    if (!seen.node.reached) return seen;
-    seen.node.stage = text_of(status, "stage");
-    seen.node.waiting_for = text_of(status, "waiting_for");
-    if (seen.node.waiting_for.empty() && seen.node.state != "joined") {
-        seen.node.waiting_for = text_of(status, "last_error");
-    }
-    seen.node.epoch = number_of<std::uint64_t>(status, "epoch");
-    // By the node's own steady clock: its calendar may be wrong.
-    seen.node.seconds = number_of<std::int64_t>(status, "uptime") - number_of<std::int64_t>(status, "since_uptime");
-    seen.status = std::move(status);
-    return seen;
-}
 
 std::vector<Seen> ask_all(const Profile& profile, const WatchOptions& options) {
     std::vector<AskedNode> asked;
@@ -76,14 +31,6 @@ std::vector<Seen> ask_all(const Profile& profile, const WatchOptions& options) {
     std::vector<Seen> all;
     for (std::size_t at = 0; at < replies.size(); ++at) all.push_back(seen_of(profile.nodes[at], replies[at]));
     return all;
-}
-
-/// Without what is different each time it is asked.
-Json lasting(Json status) {
-    if (status.is_object()) {
-        for (const char* const key : {"now", "uptime"}) status.erase(key);
-    }
-    return status;
 }
 
 bool same(const Seen& before, const Seen& now, bool json) {
@@ -99,11 +46,6 @@ void print(const Seen& seen, bool json, std::ostream& out) {
     if (!seen.node.reached) line["fault"] = seen.node.state;
     line["status"] = seen.status;
     out << line.dump(-1, ' ', true, Json::error_handler_t::replace) << '\n';
-}
-
-std::size_t terminal_width() {
-    winsize size{};
-    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
 void draw(const std::vector<Seen>& all, const Profile& profile, bool again, std::ostream& out) {

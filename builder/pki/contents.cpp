@@ -34,7 +34,6 @@ class Filling {
     void put_worker();
     void put_etcd();
     void put_control_plane();
-    void put_vrrp_secret() { put("vrrp.secret", material_.secret("vrrp.secret")); }
 
     [[nodiscard]] std::vector<Payload> payloads() {
         std::vector<Payload> result;
@@ -86,7 +85,6 @@ void Filling::put_control_plane() {
     put("service-account.key", private_pem(material_.key("service-account"), ""));
     put("service-account.pub", material_.text("service-account.pub"));
     put("encryption.yaml", encryption_configuration());
-    if (recipient_.static_balancer) put_vrrp_secret();
     if (recipient_.external_etcd || recipient_.offline) {
         put_leaf("etcd-client", {"kube-apiserver-etcd-client", "", {}, {}}, Usage::client, "etcd-ca");
     }
@@ -156,11 +154,10 @@ Contents contents_for(const Recipient& recipient, const Material& material, cons
         filling.put_worker();
     } else if (role == "etcd") {
         filling.put_etcd();
-    } else if (role == "load-balancer") {
-        filling.put_vrrp_secret();
-    } else if (role != "gateway") {
+    } else if (role != "load-balancer" && role != "gateway") {
         throw Error("no bundle is known for the role " + role);
     }
+    for (const Payload& payload : recipient.configuration) filling.put(payload.name, payload.content);
     contents.payloads = filling.payloads();
     return contents;
 }

@@ -67,6 +67,14 @@ void require_opens(const std::string& sealed, const Trust& trust, const Bundle& 
     throw Error("the sealed bundle opens as another one");
 }
 
+/// Who may found something may do so until it is known to be there.
+void give_right(Bundle& bundle, const Ledger& ledger) {
+    const bool is_founder = bundle.role == "etcd" || bundle.role == "control-plane";
+    if (!is_founder || ledger.formed.contains(bundle.role)) return;
+    bundle.genesis = ledger.formation.empty() ? bundle.cluster_id : ledger.formation;
+    bundle.genesis_again = had_another_card(ledger, bundle.node, bundle.card);
+}
+
 }  // namespace
 
 Issued Keys::issue(const Recipient& recipient, bool for_new_card, std::int64_t now, std::int64_t valid_for,
@@ -97,6 +105,7 @@ Issued Keys::issue(const Recipient& recipient, bool for_new_card, std::int64_t n
     bundle.epoch = issued.epoch = next_epoch(state_->ledger, node);
     bundle.issued = now;
     bundle.expires = issued.expires = now + valid_for;
+    give_right(bundle, state_->ledger);
     bundle.payloads = std::move(contents.payloads);
     issued.sealed = seal(encode(bundle), material.credential(generation.folder() + "/signer"), now);
     const std::vector<std::string> own = {fingerprint(generation.authority)};

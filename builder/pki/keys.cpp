@@ -2,6 +2,7 @@
 
 #include "builder/pki/pki.hpp"
 #include "builder/pki/state.hpp"
+#include "firstboot/bundle/encoding.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/bundle/lines.hpp"
 
@@ -25,8 +26,8 @@ void recover(const Material& material) {
 }
 
 void require_complete(const Material& material) {
-    std::vector<std::string> names = {"revoked",     "ledger",        "service-account.key", "service-account.pub",
-                                      "vrrp.secret", "encryption.key"};
+    std::vector<std::string> names = {"revoked", "ledger", "service-account.key", "service-account.pub",
+                                      "encryption.key"};
     for (const auto& [name, purpose] : authorities()) {
         names.push_back(name + ".crt");
         names.push_back(name + ".key");
@@ -119,6 +120,25 @@ std::vector<LedgerEntry> Keys::ledger() const {
     return state_->ledger.entries;
 }
 
+void Keys::note_formed(const std::string& role, std::int64_t now) {
+    if (has_formed(role)) return;
+    Ledger ledger = state_->ledger;
+    ledger.formed.emplace(role, now);
+    state_->save(std::move(ledger));
+}
+
+bool Keys::has_formed(const std::string& role) const {
+    return state_->ledger.formed.contains(role);
+}
+
+void Keys::begin_formation() {
+    Ledger ledger = state_->ledger;
+    ledger.formation = to_hex(secret_bytes(16));
+    ledger.formation_from = ledger.entries.size();
+    ledger.formed.clear();
+    state_->save(std::move(ledger));
+}
+
 std::vector<KeyFact> Keys::facts() const {
     const Material& material = state_->material;
     std::vector<KeyFact> facts;
@@ -136,7 +156,6 @@ std::vector<KeyFact> Keys::facts() const {
     }
     facts.push_back(
         {"service-account", "signs service accounts' tokens", fingerprint(material.key("service-account")), 0});
-    facts.push_back({"vrrp.secret", "the holders of the virtual address towards each other", "", 0});
     facts.push_back({"encryption.key", "encrypts Kubernetes secrets in etcd", "", 0});
     return facts;
 }

@@ -6,7 +6,6 @@
 
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/bundle/lines.hpp"
-#include "firstboot/bundle/payload.hpp"
 
 namespace makina {
 namespace {
@@ -58,11 +57,6 @@ std::vector<std::string_view> split(std::string_view text, char at) {
     }
     words.push_back(text);
     return words;
-}
-
-bool is_role(std::string_view text) {
-    const auto kinds = payload_kinds();
-    return std::any_of(kinds.begin(), kinds.end(), [&](const PayloadKind& kind) { return kind.role == text; });
 }
 
 std::int64_t read_time(const Lines& lines, std::string_view text, const char* what) {
@@ -120,6 +114,26 @@ std::string written(const LedgerEntry& entry) {
     return text + "\n";
 }
 
+void read_formation(Lines& lines, Ledger& ledger) {
+    if (lines.follows("formation")) {
+        const std::vector<std::string_view> words = split(lines.value("formation"), ' ');
+        std::uint64_t from = 0;
+        if (words.size() != 2 || !is_hex(words[0], 32) || !read_number(words[1], from) ||
+            from > ledger.entries.size()) {
+            lines.refuse("a formation is 32 lower-case hex digits and how many bundles were before it");
+        }
+        ledger.formation = words[0];
+        ledger.formation_from = from;
+    }
+    while (lines.follows("formed")) {
+        const std::vector<std::string_view> words = split(lines.value("formed"), ' ');
+        if (words.size() != 2 || !is_role(words[0])) lines.refuse("what has formed is a role and a time");
+        const std::string role(words[0]);
+        if (!ledger.formed.empty() && ledger.formed.rbegin()->first >= role) lines.refuse("the roles do not ascend");
+        ledger.formed[role] = read_time(lines, words[1], "the forming");
+    }
+}
+
 Ledger read_ledger(std::string_view text) {
     Ledger ledger;
     std::map<std::string, std::uint64_t> seen;
@@ -137,6 +151,7 @@ Ledger read_ledger(std::string_view text) {
         last = entry.epoch;
         ledger.entries.push_back(std::move(entry));
     }
+    read_formation(lines, ledger);
     lines.expect("end");
     if (!lines.rest().empty()) lines.refuse("something else follows the last line");
     return ledger;
@@ -153,6 +168,10 @@ std::string encode(const Ledger& ledger) {
         }
         if (i < ledger.entries.size()) text += written(ledger.entries[i]);
     }
+    if (!ledger.formation.empty()) {
+        text += "formation " + ledger.formation + " " + std::to_string(ledger.formation_from) + "\n";
+    }
+    for (const auto& [role, time] : ledger.formed) text += "formed " + role + " " + std::to_string(time) + "\n";
     text += "end\n";
     // What is valid is decided in one place: where it is read.
     (void)decode_ledger(text);
@@ -172,6 +191,15 @@ const LedgerEntry* last_of(const Ledger& ledger, const std::string& node) {
     const auto found = std::find_if(ledger.entries.rbegin(), ledger.entries.rend(),
                                     [&](const LedgerEntry& entry) { return entry.node == node; });
     return found == ledger.entries.rend() ? nullptr : &*found;
+}
+
+bool had_another_card(const Ledger& ledger, const std::string& node, const std::string& card) {
+    // A backup may not know all of them.
+    const auto is_after = [&](std::size_t position) { return position >= ledger.formation_from; };
+    if (std::any_of(ledger.restored.begin(), ledger.restored.end(), is_after)) return true;
+    const auto first = ledger.entries.begin() + static_cast<std::ptrdiff_t>(ledger.formation_from);
+    return std::any_of(first, ledger.entries.end(),
+                       [&](const LedgerEntry& entry) { return entry.node == node && entry.card != card; });
 }
 
 std::uint64_t next_epoch(const Ledger& ledger, const std::string& node) {

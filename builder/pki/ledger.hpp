@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +16,12 @@ struct Ledger {
     /// After how many entries the folder was put back from a backup. Bundles may have been issued that the backup does
     /// not know, so that the next epoch of every node leaves room for them.
     std::vector<std::size_t> restored;
+    /// The token of the cluster's newest formation, if it is not the first, and after how many entries it was begun.
+    std::string formation;
+    std::size_t formation_from = 0;
+    /// When it was first seen that the nodes of a role have formed what they are a part of; by role, seconds since
+    /// 1970.
+    std::map<std::string, std::int64_t> formed;
 };
 
 /// How many epochs are left out after a restore; below largest_epoch_step, so that cards follow.
@@ -24,13 +31,18 @@ inline constexpr std::uint64_t epochs_skipped = 100;
 ///     makina-ledger 1
 ///     bundle NODE EPOCH ROLE CARD ISSUED EXPIRES SIGNER ANCHOR[,ANCHOR...] CERTIFICATE SHA256 valid|revoked TARGET
 ///     restored 100
+///     formation HEX ENTRIES
+///     formed ROLE SECONDS
 ///     end
-/// in the order of time, a node's epochs ascending. TARGET has everything but printable ASCII as %XX, and % too.
+/// bundles and restores in the order of time, a node's epochs ascending; roles ascending. TARGET has everything but
+/// printable ASCII as %XX, and % too.
 [[nodiscard]] std::string encode(const Ledger& ledger);
 /// Reads what `encode` wrote, and nothing else; throws Error "<what>, line 3".
 [[nodiscard]] Ledger decode_ledger(std::string_view text);
 
 [[nodiscard]] std::uint64_t next_epoch(const Ledger& ledger, const std::string& node);
+/// True if another card than this one was issued to the node in this formation, as far as the ledger knows.
+[[nodiscard]] bool had_another_card(const Ledger& ledger, const std::string& node, const std::string& card);
 /// The last that was issued to the node, or nullptr.
 [[nodiscard]] const LedgerEntry* last_of(const Ledger& ledger, const std::string& node);
 

@@ -33,14 +33,6 @@ std::string from_hex(std::string_view text) {
     return bytes;
 }
 
-/// keepalived takes 8 characters of auth_pass and leaves the rest out (keepalived.conf(5)).
-std::string new_vrrp_secret() {
-    std::string secret = to_base64(secret_bytes(6));
-    std::replace(secret.begin(), secret.end(), '+', 'p');
-    std::replace(secret.begin(), secret.end(), '/', 's');
-    return secret;
-}
-
 void put(Files& files, const std::string& name, const Credential& credential, const std::string& passphrase) {
     files[name + ".crt"] = to_pem(credential.certificate);
     files[name + ".key"] = private_pem(credential.key, passphrase);
@@ -76,7 +68,6 @@ Files Material::made_new(const std::string& cluster, const std::string& passphra
     const Key service_account = make_rsa_2048();
     files["service-account.key"] = private_pem(service_account, passphrase);
     files["service-account.pub"] = public_pem(service_account);
-    files["vrrp.secret"] = locked("vrrp.secret", new_vrrp_secret(), passphrase);
     files["encryption.key"] = locked("encryption.key", to_base64(secret_bytes(32)), passphrase);
     files["revoked"] = "";
     files["ledger"] = "makina-ledger 1\nend\n";

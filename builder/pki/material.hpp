@@ -23,7 +23,7 @@ struct Generation {
 ///     signing-N/                 ca.crt ca.key signer.crt signer.key
 ///     kubernetes-ca etcd-ca front-proxy-ca makina-ca       each .crt and .key
 ///     service-account            .key and .pub
-///     vrrp.secret encryption.key
+///     encryption.key
 ///     revoked                    SHA-256 of signers that are believed no more, one a line
 ///     ledger
 class Material {

@@ -14,13 +14,14 @@ namespace makina {
 
 /// What a bundle is made from; the plan decides it, this room knows no profile.
 struct Recipient {
-    Bundle header;  ///< cluster, node, role, architecture, board, serial, mac, address, interface, api, spare; the rest
-                    ///< (cluster id, card, epoch, times, payloads) is decided here
-    bool external_etcd = false;    ///< control planes carry a client's certificate, not etcd's authority
-    bool offline = false;          ///< no authority's private key on control planes: their leaf certificates instead
-    bool static_balancer = false;  ///< control planes hold the virtual address, so they carry its secret
+    Bundle header;  ///< cluster, node, role, architecture, board, serial, mac, address, interface, api, spare, peers;
+                    ///< the rest (cluster id, card, epoch, times, genesis, payloads) is decided here
+    bool external_etcd = false;  ///< control planes carry a client's certificate, not etcd's authority
+    bool offline = false;        ///< no authority's private key on control planes: their leaf certificates instead
     std::vector<std::string> api_names;      ///< names and addresses that the API server's certificate has
     std::vector<std::string> api_addresses;  ///< IPv4; the first address of the services' range is among them
+    /// Payloads that the plan decides, none of them secret.
+    std::vector<Payload> configuration;
     /// The group of administrators' certificates: kubeadm's since 1.29, "system:masters" before.
     std::string admin_group = "kubeadm:cluster-admins";
 };
@@ -63,10 +64,10 @@ struct LedgerEntry {
 class Keys {
   public:
     /// Makes the folder and everything in it: cluster id, signing authority and signer, authorities for Kubernetes,
-    /// etcd, front-proxy and MAKINA's own TLS, service-account key, VRRP secret, secrets-encryption key. With a
-    /// passphrase the private keys are PKCS#8 encrypted. `now` is in seconds since 1970; certificates begin a day
-    /// before it, for boards whose clock is late. Throws Error if the folder exists and is not empty; a half-made one
-    /// (power cut) is told apart and made anew.
+    /// etcd, front-proxy and MAKINA's own TLS, service-account key, secrets-encryption key. With a passphrase the
+    /// private keys are PKCS#8 encrypted. `now` is in seconds since 1970; certificates begin a day before it, for
+    /// boards whose clock is late. Throws Error if the folder exists and is not empty; a half-made one (power cut) is
+    /// told apart and made anew.
     static void create(const std::filesystem::path& folder, const std::string& cluster, const std::string& passphrase,
                        std::int64_t now);
 
@@ -95,6 +96,12 @@ class Keys {
     void finish_rotation(bool compromised);
     /// Notes that a card is not to be believed any more: the newest of the node, or the named one.
     void revoke(const std::string& node, const std::string& card);
+    /// Notes that the nodes of this role have formed what they are a part of: from now on their cards only join.
+    void note_formed(const std::string& role, std::int64_t now);
+    /// True if that was noted.
+    [[nodiscard]] bool has_formed(const std::string& role) const;
+    /// A new formation of etcd, from a snapshot: cards that are issued from now on have the right to found it.
+    void begin_formation();
     /// Everything in the folder as one file, encrypted under `passphrase` (scrypt, AES-256-GCM); 0600, never
     /// overwrites. Throws Error.
     void backup(const std::filesystem::path& file, const std::string& passphrase) const;

@@ -86,6 +86,11 @@ Value::Group kubeadm_values(const Profile& profile, const Node& node) {
     if (node.role == Role::control_plane && node.hardware == Hardware::rpi3 && version >= Version{1, 15, 0}) {
         ignored.emplace_back("Mem");
     }
+    // The balancer's pods are there before kubeadm, which wants the folder empty when it joins.
+    if (node.role == Role::control_plane && profile.api.balancer == Balancer::static_pod &&
+        version >= Version{1, 15, 0}) {
+        ignored.emplace_back("DirAvailable--etc-kubernetes-manifests");
+    }
     const Limits& api_limits = profile.control_plane.api_server;
     const Limits& etcd_limits = profile.control_plane.etcd;
     const bool limits =

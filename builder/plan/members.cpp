@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "builder/plan/parts.hpp"
 
 namespace makina {
@@ -15,19 +17,22 @@ bool is_kernel_name(const std::string& name) {
     return name.rfind("eth", 0) == 0 || name.rfind("usb", 0) == 0 || name.rfind("wlan", 0) == 0;
 }
 
+std::string pinned_name(const std::string& name, const std::string& mac, const std::string& own_name) {
+    // The kernel gives out eth0 and eth1 in the order of discovery. While one card has the name that another should
+    // get, the change fails (systemd.link(5)), so a pinned card gets a name that the kernel never uses.
+    return !mac.empty() && is_kernel_name(name) ? own_name : name;
+}
+
 }  // namespace
 
 Value::Group etcd_values(const Profile& profile, const Node& node) {
     const Etcd& etcd = profile.etcd;
     Value::List members;
-    std::string initial_cluster;
     for (const Node* member : profile.with_role(Role::etcd)) {
         members.emplace_back(Value::Group{{"name", member->name}, {"client_url", url(*member, "2379")}});
-        initial_cluster += (initial_cluster.empty() ? "" : ",") + member->name + "=" + url(*member, "2380");
     }
     return {{"external", etcd.topology == EtcdTopology::external},
             {"members", members},
-            {"initial_cluster", initial_cluster},
             {"peer_url", url(node, "2380")},
             {"client_url", url(node, "2379")},
             {"listen_client_urls", url(node, "2379") + ",https://127.0.0.1:2379"},
@@ -42,34 +47,59 @@ Value::Group etcd_values(const Profile& profile, const Node& node) {
                                       argument("auto-compaction-retention", etcd.compaction)}}};
 }
 
-std::string pinned_name(const std::string& name, const std::string& mac, const std::string& own_name) {
-    // The kernel gives out eth0 and eth1 in the order of discovery. While one card has the name that another should
-    // get, the change fails (systemd.link(5)), so a pinned card gets a name that the kernel never uses.
-    return !mac.empty() && is_kernel_name(name) ? own_name : name;
+std::string device_unit(const std::string& interface) {
+    std::string unit = "sys-subsystem-net-devices-";
+    for (const char c : interface) unit += c == '-' ? "\\x2d" : std::string(1, c);
+    return unit + ".device";
 }
 
-std::string inside_interface(const Gateway& gateway) {
-    return pinned_name(gateway.inside, gateway.inside_mac, "inside0");
+std::string uplink_interface(const Gateway& gateway, const Node& node) {
+    return pinned_name(gateway.uplink, node.uplink_mac, "uplink0");
+}
+
+std::string inside_interface(const Gateway& gateway, const Node& node) {
+    return pinned_name(gateway.inside, node.inside_mac, "inside0");
 }
 
 Value::Group gateway_values(const Profile& profile, const Node& node) {
     const Gateway& gateway = profile.gateway;
+    const Network& network = profile.network;
+    Value::List peers;
+    std::vector<Address> others;
+    for (const Node* each : profile.with_role(Role::gateway)) {
+        if (each->name == node.name) continue;
+        others.push_back(each->address);
+        peers.emplace_back(to_string(each->address));
+    }
     Value::List forwards;
     for (const Forward& forward : gateway.forwards) {
+        // What leads to a gateway is open on that one alone.
+        if (std::ranges::find(others, forward.to) != others.end()) continue;
         forwards.emplace_back(Value::Group{{"protocol", forward.protocol},
                                            {"port", std::uint64_t{forward.port}},
-                                           {"to", to_string(forward.to) + ":" + std::to_string(forward.to_port)}});
+                                           {"to", to_string(forward.to) + ":" + std::to_string(forward.to_port)},
+                                           {"from", forward.from ? to_string(*forward.from) : ""}});
     }
-    std::string dhcp_dns = gateway.dns ? to_string(node.address) : "";
+    std::string dhcp_dns = gateway.dns ? to_string(network.gateway) : "";
     if (!gateway.dns) {
-        for (const Address server : profile.network.dns) {
+        for (const Address server : network.dns) {
             dhcp_dns += (dhcp_dns.empty() ? "" : ",") + to_string(server);
         }
     }
-    return {{"uplink", pinned_name(gateway.uplink, gateway.uplink_mac, "uplink0")},
-            {"inside", inside_interface(gateway)},
-            {"uplink_mac", gateway.uplink_mac},
-            {"inside_mac", gateway.inside_mac},
+    return {{"uplink", uplink_interface(gateway, node)},
+            {"inside", inside_interface(gateway, node)},
+            {"inside_device", device_unit(inside_interface(gateway, node))},
+            {"uplink_mac", node.uplink_mac},
+            {"inside_mac", node.inside_mac},
+            {"connections", std::uint64_t{gateway.connections}},
+            // The kernel rounds up to whole pages of 8-byte slots; a page has at most 64 KiB.
+            {"buckets", std::uint64_t{(gateway.connections + 8191) / 8192 * 8192}},
+            {"double_connections", std::uint64_t{gateway.connections} * 2},
+            {"shared", profile.shares_gateway()},
+            {"peers", peers},
+            {"router", std::uint64_t{gateway.vrid}},
+            {"uplink_address", gateway.uplink_address ? to_string(*gateway.uplink_address) : ""},
+            {"conntrack_sync", gateway.conntrack_sync},
             {"dhcp", gateway.dhcp},
             {"dns", gateway.dns},
             {"dnsmasq", gateway.dhcp || gateway.dns},

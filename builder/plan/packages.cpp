@@ -35,6 +35,14 @@ const Names& node_packages() {
     return names;
 }
 
+Names gateway_packages(const Profile& profile) {
+    Names names = {"conntrack"};
+    if (profile.gateway.dhcp || profile.gateway.dns) names.emplace_back("dnsmasq-base");
+    if (profile.shares_gateway()) names.emplace_back("keepalived");
+    if (profile.gateway.conntrack_sync) names.emplace_back("conntrackd");
+    return names;
+}
+
 Names role_packages(const Profile& profile, Role role) {
     switch (role) {
         case Role::control_plane:
@@ -50,8 +58,7 @@ Names role_packages(const Profile& profile, Role role) {
         case Role::etcd:
             return {"etcd-client", "etcd-server"};
         case Role::gateway:
-            return profile.gateway.dhcp || profile.gateway.dns ? Names{"conntrack", "dnsmasq-base"}
-                                                               : Names{"conntrack"};
+            return gateway_packages(profile);
     }
     throw Error("unknown role");
 }
@@ -122,15 +129,13 @@ void warn_of_kubernetes(const Profile& profile, const BaseFacts& base, const Nod
     }
 }
 
-void warn_of_names(const Gateway& gateway, const Warn& warn) {
+void warn_of_names(const Gateway& gateway, const Node& node, const Warn& warn) {
     const auto pinned = [&](const std::string& name, const std::string& mac, const std::string& own) {
-        if (pinned_name(name, mac, own) != name) {
-            warn(name + " is called " + own + " on the node, because a name of the kernel's cannot be pinned to " +
-                 mac);
-        }
+        if (own == name) return;
+        warn(name + " is called " + own + " on the node, because a name of the kernel's cannot be pinned to " + mac);
     };
-    pinned(gateway.uplink, gateway.uplink_mac, "uplink0");
-    pinned(gateway.inside, gateway.inside_mac, "inside0");
+    pinned(gateway.uplink, node.uplink_mac, uplink_interface(gateway, node));
+    pinned(gateway.inside, node.inside_mac, inside_interface(gateway, node));
 }
 
 }  // namespace
@@ -218,7 +223,15 @@ void add_warnings(const Profile& profile, const BaseFacts& base, ImagePlan& plan
         warn("a Raspberry Pi 5 does not start with Debian's kernel: use a Raspberry Pi OS image as base");
     }
     if (node.role == Role::gateway) {
-        warn_of_names(profile.gateway, warn);
+        warn_of_names(profile.gateway, node, warn);
+        const auto is_other = [&](Address server) {
+            return server != node.address && server != profile.network.gateway;
+        };
+        if (base.packages.count("systemd-resolved") == 0 && std::ranges::none_of(profile.network.dns, is_other)) {
+            warn(
+                "without systemd-resolved, which the base lacks, nobody tells it home's name servers: list some in "
+                "network.dns");
+        }
     }
 }
 

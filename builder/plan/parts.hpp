@@ -19,8 +19,10 @@ namespace makina {
 [[nodiscard]] Value::Group etcd_values(const Profile& profile, const Node& node);
 /// The group "gateway" of it.
 [[nodiscard]] Value::Group gateway_values(const Profile& profile, const Node& node);
-/// The interface name that the node's rules and files use: the profile's, unless that one cannot be pinned.
-[[nodiscard]] std::string pinned_name(const std::string& name, const std::string& mac, const std::string& own_name);
+/// systemd's unit of a network interface (systemd.unit(5), systemd.device(5)); a name has letters, digits, '.' and '-'.
+[[nodiscard]] std::string device_unit(const std::string& interface);
+/// The gateway's interface towards home, as it is called on the node.
+[[nodiscard]] std::string uplink_interface(const Gateway& gateway, const Node& node);
 
 /// The extras of the node's role; an empty one if the profile has none.
 [[nodiscard]] const Extras& extras_of(const Profile& profile, const Node& node);
@@ -57,7 +59,7 @@ namespace makina {
 /// Edits the base's own files and switches off what the layout would do by itself at the first boot.
 void adapt_to_layout(const Profile& profile, const Node& node, const BaseFacts& base, ImagePlan& plan);
 /// Files of the profile for the node's role.
-void add_extra_files(const Profile& profile, ImagePlan& plan);
+void add_extra_files(const Profile& profile, const Node& node, FileTree& files);
 /// What the profile applies once, on every control plane, because any of them may be the one that makes the cluster.
 void add_manifests(const Profile& profile, ImagePlan& plan);
 /// For Kubernetes whose kube-proxy cannot see rules of nftables (before 1.17): Debian's alternatives of iptables.

@@ -53,12 +53,12 @@ Value::Group network_group(const Profile& profile, const Node& node) {
     Value::List dns;
     for (const Address server : network.dns) {
         // A gateway that asked itself for names would never get an answer.
-        if (server != node.address) {
+        if (server != node.address && !(node.role == Role::gateway && server == network.gateway)) {
             dns.emplace_back(to_string(server));
         }
     }
     return {{"gateway", to_string(network.gateway)},
-            {"gateway_is_other", network.gateway != node.address && node.role != Role::gateway},
+            {"subnet", to_string(network.subnet)},
             {"mask", to_string(Address{network.subnet.mask()})},
             {"dns", dns},
             {"ntp", texts(network.ntp)},
@@ -83,24 +83,28 @@ Value::Group api_group(const Profile& profile) {
     // /readyz came with 1.16; before it there is /healthz.
     const std::string path = profile.kubernetes.version < Version{1, 16, 0} ? "/healthz" : "/readyz";
     return {{"address", address},
-            {"cidr", cidr(api.address, profile.network.subnet)},
             {"port", std::uint64_t{api.port}},
-            {"monitor_port", std::uint64_t{api.port == 8404 ? 8405U : 8404U}},
             {"endpoint", address + ":" + std::to_string(api.port)},
             {"health_path", path},
             {"local_url", "https://127.0.0.1:" + std::to_string(api.port) + path},
             {"names", names},
-            {"host_names", host_names}};
+            {"host_names", host_names},
+            {"haproxy_image", api.haproxy_image},
+            {"keepalived_image", api.keepalived_image}};
 }
+
+/// 255 is the address's owner (RFC 5798, section 6.1).
+constexpr std::uint64_t highest_priority = 254;
 
 Value::Group keepalived_group(const Profile& profile, const Node& node) {
     Value::List peers;
-    std::uint64_t priority = 100;
+    std::uint64_t priority = highest_priority;
     const std::vector<const Node*> holders = balancers_of(profile);
     for (std::size_t i = 0; i < holders.size(); ++i) {
         if (holders[i]->name == node.name) {
-            // Different priorities only decide who is first if all start at once; nopreempt keeps the holder.
-            priority = 100 - std::min<std::uint64_t>(i, 90);
+            // They decide who is first if all start at once, and who stays if two were parted; nopreempt keeps the
+            // holder. Each step is 39 ms of waiting, so that the next one has been heard before.
+            priority = highest_priority - 10 * std::min<std::uint64_t>(i, 25);
         } else {
             peers.emplace_back(to_string(holders[i]->address));
         }

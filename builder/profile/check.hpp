@@ -10,5 +10,6 @@ void check(Draft& draft);
 void check_ranges(Draft& draft);     ///< subnet, pods, services, gateway
 void check_addresses(Draft& draft);  ///< nodes, VIP, DHCP, network cards
 void check_cluster(Draft& draft);    ///< members, balancer, ports, versions
+void check_gateway(Draft& draft);    ///< gateways and what they share; needs sound roles
 
 }  // namespace makina

@@ -86,22 +86,44 @@ void check_vip(Draft& draft) {
     }
 }
 
-/// The subnet's router: the gateway node if there is one, else nobody of ours.
+/// The subnet's router: the gateway node if there is one, an address that two or more share, or nobody of ours.
 void check_router(Draft& draft) {
     const Profile& profile = draft.profile;
     if (!draft.sound("network.gateway") || !check_host(draft, "network.gateway", profile.network.gateway)) return;
-    const auto gateways = profile.with_role(Role::gateway);
+    const bool shared = profile.shares_gateway();
     for (const Node& node : profile.nodes) {
         const std::string path = node_path(node, "address");
         if (!draft.sound(path) || !draft.sound(node_path(node, "role"))) continue;
         const bool routes = node.address == profile.network.gateway;
-        if (routes && node.role != Role::gateway) {
+        if (routes && shared) {
+            draft.complain(path, path + ": " + to_string(node.address) +
+                                     " is network.gateway, which the gateways share, give the node its own");
+        } else if (routes && node.role != Role::gateway) {
             draft.complain(path, path + ": " + to_string(node.address) +
                                      " is network.gateway, give the node its own or the role gateway");
-        } else if (!routes && !gateways.empty() && &node == gateways.front()) {
+        } else if (!routes && !shared && node.role == Role::gateway) {
             draft.complain(
                 path, path + ": the gateway's address must be network.gateway " + to_string(profile.network.gateway));
         }
+    }
+}
+
+/// Home's network is another one than the cluster's.
+void check_uplink_address(Draft& draft) {
+    const Profile& profile = draft.profile;
+    const std::string path = "gateway.uplink_address";
+    if (!profile.gateway.uplink_address || !draft.sound(path)) return;
+    const Address address = *profile.gateway.uplink_address;
+    if (!is_host_range({address, 32})) {
+        return draft.complain(path, path + ": " + to_string(address) + " is not for hosts, take one of home's network");
+    }
+    const Network& network = profile.network;
+    for (const auto& [name, range] : {std::pair{"network.subnet", &network.subnet},
+                                      {"network.pods", &network.pods},
+                                      {"network.services", &network.services}}) {
+        if (!draft.sound(name) || !range->contains(address)) continue;
+        return draft.complain(path, path + ": " + to_string(address) + " is in " + name + ' ' + to_string(*range) +
+                                        ", take one of home's network");
     }
 }
 
@@ -128,17 +150,23 @@ void check_dhcp(Draft& draft) {
         if (draft.sound(node_path(node, "address"))) refuse(node.address, node.name);
     }
     if (profile.api.balancer != Balancer::none && draft.sound("api")) refuse(profile.api.address, "api.address");
-    if (profile.with_role(Role::gateway).empty()) refuse(profile.network.gateway, "network.gateway");
+    if (profile.with_role(Role::gateway).size() != 1) refuse(profile.network.gateway, "network.gateway");
 }
 
 /// A forward that names a node leads where the node is; one that names an address leads into the subnet.
 void check_forwards(Draft& draft) {
     const Profile& profile = draft.profile;
     for (std::size_t index = 0; index < profile.gateway.forwards.size(); ++index) {
-        const Address to = profile.gateway.forwards[index].to;
-        if (std::ranges::find(profile.nodes, to, &Node::address) != profile.nodes.end()) continue;
-        const std::string path = "gateway.forwards." + std::to_string(index + 1) + ".to";
-        if (draft.given(path)) check_host(draft, path, to);
+        const Forward& forward = profile.gateway.forwards[index];
+        const std::string path = "gateway.forwards." + std::to_string(index + 1);
+        const std::string from = path + ".from";
+        if (forward.from && draft.sound(from) && forward.from->base != forward.from->first()) {
+            draft.complain(from, from + ": " + to_string(*forward.from) +
+                                     " does not begin at its first address, write " +
+                                     to_string(Subnet{forward.from->first(), forward.from->prefix}));
+        }
+        if (std::ranges::find(profile.nodes, forward.to, &Node::address) != profile.nodes.end()) continue;
+        if (draft.given(path + ".to")) check_host(draft, path + ".to", forward.to);
     }
 }
 
@@ -159,15 +187,19 @@ void check_cards(Draft& draft) {
         draft.complain(
             path, path + ": " + node.serial + " is already the board of " + known->second + ", each board has its own");
     };
-    const Gateway& gateway = draft.profile.gateway;
-    hold("gateway.uplink_mac", gateway.uplink_mac, "gateway.uplink_mac");
-    hold("gateway.inside_mac", gateway.inside_mac, "gateway.inside_mac");
     for (const Node& node : draft.profile.nodes) {
-        const std::string path = node_path(node, "mac");
-        if (node.role == Role::gateway && !node.mac.empty() && draft.sound(path)) {
-            draft.complain(path, path + ": a gateway has two cards, use gateway.uplink_mac and gateway.inside_mac");
-        } else {
-            hold(path, node.mac, node.name);
+        const bool routes = node.role == Role::gateway;
+        for (const auto& [key, mac] : {std::pair{std::string("mac"), &node.mac},
+                                       {"uplink_mac", &node.uplink_mac},
+                                       {"inside_mac", &node.inside_mac}}) {
+            const std::string path = node_path(node, key);
+            if (mac->empty() || !draft.sound(path)) continue;
+            if (!draft.sound(node_path(node, "role")) || routes == (key != "mac")) {
+                hold(path, *mac, node.name);
+            } else {
+                draft.complain(path, path + (routes ? ": a gateway has two cards, use uplink_mac and inside_mac"
+                                                    : ": only a gateway has two cards, use mac"));
+            }
         }
         hold_serial(node);
     }
@@ -191,6 +223,7 @@ void check_addresses(Draft& draft) {
     check_node_addresses(draft);
     check_vip(draft);
     check_router(draft);
+    check_uplink_address(draft);
     check_dhcp(draft);
     check_forwards(draft);
     check_cards(draft);

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <set>
 
 #include "builder/profile/check.hpp"
 
@@ -78,6 +77,9 @@ void check_direct(Draft& draft) {
 void check_balancer(Draft& draft) {
     const Profile& profile = draft.profile;
     if (!draft.sound("api.balancer")) return;
+    if (draft.given("api.images") && profile.api.balancer != Balancer::static_pod) {
+        draft.complain("api.images", "api.images: has no meaning unless api.balancer is static-pod, remove it");
+    }
     const auto balancers = profile.with_role(Role::load_balancer);
     switch (profile.api.balancer) {
         case Balancer::pair:
@@ -104,6 +106,7 @@ void check_balancer(Draft& draft) {
 /// Ports that something else on the balancing node listens on already; empty if the port is free.
 std::string holder_of_port(std::uint16_t port, Balancer balancer) {
     if (port == 22) return "ssh";
+    if (port == 8404) return "haproxy's own answers";
     if (balancer != Balancer::static_pod) return "";
     if (port >= 30000 && port <= 32767) return "the services' node ports";
     const std::vector<std::pair<std::uint16_t, std::string>> used = {
@@ -146,44 +149,6 @@ void check_room(Draft& draft) {
     if (nodes <= room) return;
     draft.complain("network.pods", "network.pods: " + to_string(profile.network.pods) + " has room for " +
                                        count(room, "node") + ", the profile has " + std::to_string(nodes));
-}
-
-/// Nodes must not ask a gateway for names that does not answer them.
-void check_names_answered(Draft& draft) {
-    const Profile& profile = draft.profile;
-    const bool sound = draft.sound("network.dns") && draft.sound("network.gateway") && draft.sound("gateway.dns");
-    if (!sound || profile.gateway.dns) return;
-    for (const Node* node : profile.with_role(Role::gateway)) {
-        if (std::ranges::find(profile.network.dns, node->address) == profile.network.dns.end()) continue;
-        draft.complain("network.dns", "network.dns: " + to_string(node->address) + " is " + node->name +
-                                          ", which answers no names; set gateway.dns to true or list other servers");
-    }
-}
-
-void check_gateway(Draft& draft) {
-    const Profile& profile = draft.profile;
-    const auto gateways = profile.with_role(Role::gateway);
-    if (gateways.empty() && draft.given("gateway")) {
-        draft.complain("gateway", "gateway: no node has the role gateway, add one or remove the section");
-    }
-    if (gateways.size() > 1) {
-        const std::string path = "nodes." + gateways[1]->name + ".role";
-        draft.complain(path, path + ": a second gateway is not supported yet, keep one");
-    }
-    if (profile.gateway.uplink == profile.gateway.inside && draft.sound("gateway")) {
-        draft.complain("gateway.inside", "gateway.inside: " + profile.gateway.inside +
-                                             " is also the uplink, a gateway stands between two networks");
-    }
-    check_names_answered(draft);
-    std::set<std::pair<std::string, std::uint16_t>> ports;
-    for (std::size_t index = 0; index < profile.gateway.forwards.size(); ++index) {
-        const Forward& forward = profile.gateway.forwards[index];
-        const std::string path = "gateway.forwards." + std::to_string(index + 1) + ".port";
-        if (draft.sound(path) && forward.port != 0 && !ports.emplace(forward.protocol, forward.port).second) {
-            draft.complain(path, path + ": " + forward.protocol + ' ' + std::to_string(forward.port) +
-                                     " is already forwarded, one port leads to one node");
-        }
-    }
 }
 
 }  // namespace

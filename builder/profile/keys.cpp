@@ -25,6 +25,8 @@ const std::vector<std::string>& profile_keys() {
         "api.port",
         "api.balancer",
         "api.names",
+        "api.images.haproxy",
+        "api.images.keepalived",
         "etcd.topology",
         "etcd.heartbeat_ms",
         "etcd.election_ms",
@@ -45,8 +47,6 @@ const std::vector<std::string>& profile_keys() {
         "control_plane.schedulable",
         "gateway.uplink",
         "gateway.inside",
-        "gateway.uplink_mac",
-        "gateway.inside_mac",
         "gateway.dhcp.first",
         "gateway.dhcp.last",
         "gateway.dns",
@@ -54,6 +54,11 @@ const std::vector<std::string>& profile_keys() {
         "gateway.forwards.protocol",
         "gateway.forwards.to",
         "gateway.forwards.to_port",
+        "gateway.forwards.from",
+        "gateway.connections",
+        "gateway.uplink_address",
+        "gateway.conntrack_sync",
+        "gateway.vrid",
         "manifests",
         "roles.<role>.packages",
         "roles.<role>.files.<path>",
@@ -65,6 +70,8 @@ const std::vector<std::string>& profile_keys() {
         "nodes.<node>.role",
         "nodes.<node>.address",
         "nodes.<node>.mac",
+        "nodes.<node>.uplink_mac",
+        "nodes.<node>.inside_mac",
         "nodes.<node>.serial",
         "nodes.<node>.arch",
         "nodes.<node>.hardware",
@@ -90,6 +97,8 @@ std::vector<std::string> keys_below(const std::string& pattern) {
 std::string belongs_elsewhere(const std::string& key) {
     std::vector<std::string> sections;
     for (const std::string& known : profile_keys()) {
+        // One that the top level has too may have been meant for there.
+        if (known == key) return "";
         if (known.size() > key.size() && known.ends_with("." + key)) {
             sections.push_back(known.substr(0, known.size() - key.size() - 1));
         }

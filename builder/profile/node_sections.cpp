@@ -131,6 +131,8 @@ Node read_node(Fields& fields, const std::string& name) {
     }
     fields.read("address", node.address, address());
     fields.read("mac", node.mac, mac());
+    fields.read("uplink_mac", node.uplink_mac, mac());
+    fields.read("inside_mac", node.inside_mac, mac());
     fields.read("serial", node.serial, serial());
     read_machine(fields, node);
     const auto is_key = [](const std::string& text) { return is_label_key(text); };
@@ -179,6 +181,7 @@ void read_forwards(Fields& fields, std::vector<Forward>& forwards) {
         forward.to_port = forward.port;
         read_target(details, forward.to);
         details.read("to_port", forward.to_port, port());
+        details.read("from", forward.from, subnet());
         details.finish();
         forwards.push_back(forward);
     }
@@ -231,9 +234,11 @@ void read_gateway(Fields& top) {
     Gateway& gateway = top.draft().profile.gateway;
     fields.read("uplink", gateway.uplink, interface_name());
     fields.read("inside", gateway.inside, interface_name());
-    fields.read("uplink_mac", gateway.uplink_mac, mac());
-    fields.read("inside_mac", gateway.inside_mac, mac());
     fields.read("dns", gateway.dns, yes_or_no());
+    fields.read("connections", gateway.connections, number(4096, 1048576));
+    fields.read("uplink_address", gateway.uplink_address, address());
+    fields.read("conntrack_sync", gateway.conntrack_sync, yes_or_no());
+    fields.read("vrid", gateway.vrid, number(1, 255));
     gateway.dhcp = fields.has("dhcp");
     Fields dhcp = fields.section("dhcp");
     if (gateway.dhcp) {

@@ -72,6 +72,9 @@ struct Endpoint {
     std::uint16_t port = 6443;
     Balancer balancer = Balancer::none;
     std::vector<std::string> names;  ///< further certSANs, host names or addresses
+    /// Container images of the static pods, each of one version.
+    std::string haproxy_image = "docker.io/library/haproxy:3.0.11-alpine";
+    std::string keepalived_image = "docker.io/osixia/keepalived:2.0.20";
 };
 
 /// Whether control planes hold the authorities' private keys, as kubeadm's signer of node certificates needs them.
@@ -135,30 +138,36 @@ struct ControlPlane {
     bool schedulable = false;  ///< true leaves out the NoSchedule taint
 };
 
-/// A TCP or UDP port that the gateway passes from the uplink to a node.
+/// A TCP or UDP port that the gateway passes from the uplink to a node. One that leads to a gateway is open on that
+/// gateway itself.
 struct Forward {
     std::string protocol;  ///< "tcp" | "udp"
     std::uint16_t port = 0;
     Address to;
     std::uint16_t to_port = 0;
+    std::optional<Subnet> from = {};  ///< who may use it; everybody if absent
 };
 
 struct Gateway {
     std::string uplink = "eth0";  ///< interface towards home
     std::string inside = "eth1";  ///< interface towards the cluster
-    std::string uplink_mac;       ///< pins the name to a card; lower-case aa:bb:cc:dd:ee:ff or empty
-    std::string inside_mac;
-    bool dhcp = false;  ///< dnsmasq serves addresses on `inside`
+    bool dhcp = false;            ///< dnsmasq serves addresses on `inside`
     Address dhcp_first, dhcp_last;
-    bool dns = false;               ///< dnsmasq answers names on `inside`
-    std::vector<Forward> forwards;  ///< what the profile opens from the uplink; nothing else comes in
+    bool dns = false;                    ///< dnsmasq answers names on `inside`
+    std::vector<Forward> forwards;       ///< what the profile opens from the uplink; nothing else comes in
+    std::uint32_t connections = 131072;  ///< that are remembered at once
+    // Of two or more gateways:
+    std::optional<Address> uplink_address;  ///< home's, which they share as they share network.gateway
+    bool conntrack_sync = false;            ///< each knows the other's connections
+    std::uint8_t vrid = 0;  ///< VRRP router id 1..255, from the cluster's name and network.gateway unless set
 };
 
 struct Node {
     std::string name;
     Role role = Role::worker;
     Address address;
-    std::string mac;     ///< lower-case aa:bb:cc:dd:ee:ff or empty
+    std::string mac;                     ///< lower-case aa:bb:cc:dd:ee:ff or empty
+    std::string uplink_mac, inside_mac;  ///< a gateway's two cards, likewise; each pins the name of its interface
     std::string serial;  ///< the only board that the card works in: 16 lower-case hex digits, or empty for any
     Architecture architecture = Architecture::arm64;
     Hardware hardware = Hardware::rpi4;
@@ -188,6 +197,8 @@ struct Profile {
     /// nullptr if the profile has no such node.
     [[nodiscard]] const Node* find(const std::string& node) const;
     [[nodiscard]] std::vector<const Node*> with_role(Role role) const;
+    /// True if two or more gateways share network.gateway; one alone has it as its own address.
+    [[nodiscard]] bool shares_gateway() const { return with_role(Role::gateway).size() > 1; }
 };
 
 /// "profiles/a.yaml:12:3: unknown key "roel", did you mean "role"?"

@@ -77,6 +77,10 @@ void read_api(Fields& top) {
     fields.read("address", api.address, address());
     fields.read("port", api.port, port());
     fields.read_list("names", api.names, host());
+    Fields images = fields.section("images");
+    images.read("haproxy", api.haproxy_image, container_image());
+    images.read("keepalived", api.keepalived_image, container_image());
+    images.finish();
     fields.finish();
 }
 
@@ -169,7 +173,7 @@ void read_manifests(Fields& top) {
     for (const std::string& name : names) draft.profile.manifests.push_back(beside(draft.profile, name));
 }
 
-/// The VRRP id must differ from those of other clusters in the same network, so it is drawn from what differs: the
+/// A VRRP id must differ from others in the same network, also of other clusters, so it is drawn from what differs: the
 /// name and the address (FNV-1a, 32 bits), and stays the same in every build.
 std::uint8_t derived_vrid(const std::string& name, Address vip) {
     std::uint32_t hash = 2166136261U;
@@ -185,6 +189,11 @@ void fill_from_others(Draft& draft) {
     const bool own_address = profile.api.balancer == Balancer::none && control_planes.size() == 1;
     if (own_address && !draft.given("api.address")) profile.api.address = control_planes.front()->address;
     if (!draft.given("vrid")) profile.vrid = derived_vrid(profile.name, profile.api.address);
+    std::uint8_t& vrid = profile.gateway.vrid;
+    if (!draft.given("gateway.vrid")) {
+        vrid = derived_vrid(profile.name, profile.network.gateway);
+        if (vrid == profile.vrid) vrid = static_cast<std::uint8_t>(vrid % 255 + 1);
+    }
 }
 
 }  // namespace

@@ -83,6 +83,28 @@ bool is_duration(const std::string& text) {
     return positive && !digits && text.size() <= 16;
 }
 
+/// A reference that names one image, by its tag, its digest or both (github.com/distribution/reference, the grammar).
+bool is_container_image(const std::string& text) {
+    constexpr std::string_view begins = "sha256:";
+    const auto at = std::min(text.find('@'), text.size());
+    const std::string_view digest = std::string_view(text).substr(std::min(at + 1, text.size()));
+    const bool by_digest = digest.size() == begins.size() + 64 && digest.starts_with(begins) &&
+                           std::ranges::all_of(digest.substr(begins.size()), is_hexadecimal);
+    if (at != text.size() && !by_digest) return false;
+    const std::string_view named = std::string_view(text).substr(0, at);
+    const auto last = named.rfind('/') + 1;  // 0 if there is no slash
+    const auto colon = std::min(named.find(':', last), named.size());
+    const std::string_view name = named.substr(last, colon - last);
+    const std::string_view tag = named.substr(std::min(colon + 1, named.size()));
+    const auto fits = [](char letter) {
+        return is_lower(letter) || is_digit(letter) || letter == '.' || letter == '_' || letter == '-';
+    };
+    const bool by_tag = tag.size() <= 128 && is_made_of(tag, "._-") && tag.front() != '.' && tag.front() != '-';
+    return text.size() <= 255 && !name.empty() && std::ranges::all_of(name, fits) &&
+           (last == 0 || is_made_of(named.substr(0, last), "._-:/")) && named.front() != '/' &&
+           (colon == named.size() ? by_digest : by_tag && tag != "latest");
+}
+
 bool is_quantity(std::string_view text, const std::vector<std::string_view>& units) {
     const auto unit = std::min(text.find_first_not_of("0123456789."), text.size());
     const std::string_view amount = text.substr(0, unit);
@@ -185,6 +207,11 @@ Rule<std::string> web_address() {
         const auto begin = text.find("//") + 2;
         return begin < text.size() && is_alphanumeric(text[begin]);
     });
+}
+
+Rule<std::string> container_image() {
+    return text_that("a container image of one version such as docker.io/library/haproxy:3.0.11-alpine",
+                     is_container_image);
 }
 
 Rule<Version> version() {

@@ -37,6 +37,7 @@ namespace makina {
 [[nodiscard]] Rule<std::string> interface_name();  ///< what Linux takes as one: at most 15
 [[nodiscard]] Rule<std::string> web_address();     ///< http:// or https://
 [[nodiscard]] bool is_web_address(std::string_view text);
+[[nodiscard]] Rule<std::string> container_image();  ///< of one version: with a tag that is not "latest", or a digest
 
 [[nodiscard]] Rule<Version> version();
 [[nodiscard]] Rule<std::string> release();   ///< a Debian release's code name

@@ -1,48 +1,18 @@
 #include "builder/rehearse/machine.hpp"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <fstream>
+#include <optional>
 
 #include "builder/disk/temporary.hpp"
 #include "builder/process.hpp"
+#include "builder/rehearse/option_value.hpp"
 #include "builder/rehearse/overlay_disk.hpp"
 #include "builder/rehearse/probe.hpp"
 #include "firstboot/bundle/error.hpp"
-#include "firstboot/bundle/handle.hpp"
 
 namespace makina {
 namespace {
-
-/// A file in memory that a child inherits: nothing to clean up, however we end.
-class MemoryFile {
-  public:
-    explicit MemoryFile(std::initializer_list<std::string_view> parts) : file_(memfd_create("makina-rehearse", 0)) {
-        if (!file_) throw_system("making a file in memory");
-        for (std::string_view part : parts) {
-            while (!part.empty()) {
-                const ssize_t count = write(file_.get(), part.data(), part.size());
-                if (count < 0 && errno == EINTR) continue;
-                if (count <= 0) throw_system("filling a file in memory");
-                part.remove_prefix(static_cast<std::size_t>(count));
-            }
-        }
-    }
-    [[nodiscard]] std::string path() const { return "/proc/self/fd/" + std::to_string(file_.get()); }
-
-  private:
-    Descriptor file_;
-};
-
-/// A value of a QEMU option, where a comma would begin the next key.
-std::string option_value(const std::string& text) {
-    std::string value;
-    for (const char letter : text) value += letter == ',' ? std::string(",,") : std::string(1, letter);
-    return value;
-}
 
 /// Sticks, as a person would plug them in.
 std::vector<std::string> stick_arguments(const Machine& machine) {
@@ -76,15 +46,27 @@ std::vector<std::string> disk_arguments(const Machine& machine, const std::strin
         "-device", "virtio-blk-pci,drive=disk,discard=off,write-zeroes=off"};
 }
 
-std::vector<std::string> qemu_arguments(const Machine& machine, const std::string& kernel, const std::string& initrd,
-                                        const std::string& changes) {
+std::string path_of(int descriptor) {
+    return "/proc/self/fd/" + std::to_string(descriptor);
+}
+
+std::vector<std::string> card_arguments(const NetworkCard& card, const std::string& id) {
+    // restrict=on keeps the guest from everything but QEMU's own DHCP, which stands for the home's router. A hub port
+    // without a peer would lead nowhere too, but never takes a packet, and Linux complains of a dead card.
+    const std::string way = card.socket < 0 ? std::string("user,ipv6=off,restrict=") + (card.internet ? "off" : "on")
+                                            : "socket,fd=" + std::to_string(card.socket);
+    return {"-netdev", way + ",id=" + id, "-device",
+            "virtio-net-pci,romfile=,netdev=" + id + (card.mac.empty() ? "" : ",mac=" + card.mac)};
+}
+
+std::vector<std::string> qemu_arguments(const Machine& machine, const std::string& changes) {
     std::vector<std::string> argv = {"qemu-system-aarch64",
                                      "-M",
                                      "virt",
                                      "-cpu",
                                      "cortex-a72",
                                      "-smp",
-                                     "2",
+                                     std::to_string(machine.processors),
                                      "-m",
                                      std::to_string(machine.memory_mib),
                                      "-nodefaults",
@@ -97,8 +79,8 @@ std::vector<std::string> qemu_arguments(const Machine& machine, const std::strin
     const auto add = [&](std::initializer_list<std::string> more) { argv.insert(argv.end(), more); };
     // A Raspberry Pi has no clock that runs without power.
     add({"-rtc", "base=1970-01-01T00:00:00"});
-    add({"-kernel", kernel, "-append", machine.arguments});
-    if (!initrd.empty()) add({"-initrd", initrd});
+    add({"-kernel", path_of(machine.kernel), "-append", machine.arguments});
+    if (machine.initrd >= 0) add({"-initrd", path_of(machine.initrd)});
     const std::vector<std::string> disk = disk_arguments(machine, changes);
     argv.insert(argv.end(), disk.begin(), disk.end());
     const std::vector<std::string> sticks = stick_arguments(machine);
@@ -106,35 +88,44 @@ std::vector<std::string> qemu_arguments(const Machine& machine, const std::strin
     add({"-device", "virtio-rng-pci"});
     // Standard output is the console, standard error the probe's port; both are pipes to us.
     add({"-chardev", "file,id=console,path=/dev/stdout", "-serial", "chardev:console"});
-    add({"-device", "virtio-serial-pci", "-chardev", "file,id=probe,path=/dev/stderr", "-device",
-         std::string("virtserialport,chardev=probe,name=") + probe_port});
+    add({"-device", "virtio-serial-pci", "-chardev",
+         machine.probe < 0 ? "file,id=probe,path=/dev/stderr" : "socket,id=probe,fd=" + std::to_string(machine.probe),
+         "-device", std::string("virtserialport,chardev=probe,name=") + probe_port});
+    if (machine.monitor >= 0) {
+        add({"-chardev", "socket,id=monitor,fd=" + std::to_string(machine.monitor), "-mon",
+             "chardev=monitor,mode=control"});
+    }
     for (std::size_t i = 0; i < machine.network_cards.size(); ++i) {
-        const std::string id = "net" + std::to_string(i);
-        const std::string& mac = machine.network_cards[i];
-        // restrict=on keeps the guest from everything but QEMU's own DHCP, which stands for the home's router. A hub
-        // port without a peer would lead nowhere too, but never takes a packet, and Linux complains of a dead card.
-        add({"-netdev", "user,restrict=on,ipv6=off,id=" + id, "-device",
-             "virtio-net-pci,romfile=,netdev=" + id + (mac.empty() ? "" : ",mac=" + mac)});
+        const auto card = card_arguments(machine.network_cards[i], "net" + std::to_string(i));
+        argv.insert(argv.end(), card.begin(), card.end());
     }
     return argv;
+}
+
+/// Everything of ours that QEMU opens by its number.
+std::vector<int> descriptors_of(const Machine& machine, int changes) {
+    std::vector<int> all = {machine.kernel, machine.initrd, changes, machine.monitor, machine.probe};
+    for (const NetworkCard& card : machine.network_cards) all.push_back(card.socket);
+    std::erase(all, -1);
+    return all;
 }
 
 }  // namespace
 
 void run_machine(const Machine& machine) {
-    const MemoryFile kernel({machine.kernel});
-    const MemoryFile initrd({machine.initrd});
     const std::uint64_t disk_size = std::max(machine.disk_size, std::filesystem::file_size(machine.image));
-    const TemporaryFile changes;
-    if (machine.write_log.empty()) {
-        changes.fill(overlay_disk(disk_size));
-    } else {
+    std::optional<TemporaryFile> passing;
+    int changes = machine.changes;
+    if (!machine.write_log.empty()) {
         std::filesystem::resize_file(machine.image, disk_size);
         if (!std::ofstream(machine.write_log, std::ios::binary)) throw_system("writing " + machine.write_log.string());
+    } else if (changes < 0) {
+        changes = passing.emplace().descriptor();
+        passing->fill(overlay_disk(disk_size));
     }
     Command command;
-    command.argv =
-        qemu_arguments(machine, kernel.path(), machine.initrd.empty() ? "" : initrd.path(), changes.path().string());
+    command.argv = qemu_arguments(machine, path_of(changes));
+    command.descriptors = descriptors_of(machine, changes);
     command.on_line = machine.on_line;
     command.on_tick = machine.on_tick;
     run_streaming(command,

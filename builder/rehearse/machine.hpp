@@ -9,6 +9,14 @@
 
 namespace makina {
 
+/// A network card of an emulated machine.
+struct NetworkCard {
+    std::string mac;  ///< empty for any
+    /// The datagram socket that its frames go through, each a packet; -1: it leads to a router of QEMU's own.
+    int socket = -1;
+    bool internet = false;  ///< that router leads to what this computer reaches; else it only gives an address
+};
+
 /// An emulated machine to start once.
 struct Machine {
     std::filesystem::path image;  ///< its disk, never written: changes go to a file that has no name
@@ -16,11 +24,21 @@ struct Machine {
     /// If not empty: the image itself is written, and every write and flush is noted in this file, as the kernel's
     /// dm-log-writes does it (Documentation/admin-guide/device-mapper/log-writes.rst).
     std::filesystem::path write_log;
-    std::string_view kernel;  ///< bytes
-    std::string_view initrd;  ///< bytes, may be empty
-    std::string arguments;    ///< the kernel command line
+    /// Descriptor of a file that began as overlay_disk and keeps the changes from one run to the next; -1: they are
+    /// gone when the machine is.
+    int changes = -1;
+    /// Descriptors of the kernel and of the initrd, -1 for none, as files that QEMU can read.
+    int kernel = -1, initrd = -1;
+    std::string arguments;  ///< the kernel command line
     unsigned memory_mib = 2048;
-    std::vector<std::string> network_cards;            ///< MAC addresses, empty for any
+    unsigned processors = 2;
+    std::vector<NetworkCard> network_cards;
+    /// A stream socket on which QEMU takes commands (docs/interop/qmp-spec.txt of QEMU), -1 for none. The first network
+    /// card is called net0.
+    int monitor = -1;
+    /// A stream socket for the probe's port, on which the guest is told something as well; -1: it only speaks, see
+    /// on_line.
+    int probe = -1;
     std::function<void(std::string_view)> on_console;  ///< bytes of the serial console
     std::function<void(const std::string&)> on_line;   ///< lines of the probe's port and QEMU's own words
     std::function<void()> on_tick;                     ///< about once a second; may throw to end it

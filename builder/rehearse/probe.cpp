@@ -47,14 +47,16 @@ modprobe -q virtio_console
 udevadm settle -t 30
 port=/dev/virtio-ports/makina.rehearse
 [ -e $port ] || port=/dev/console
-exec 3>$port
+exec 3<>$port
 say() { echo "makina-rehearse: $*" >&3; }
 ask() {
     text=$(timeout 60 sh -c "$2" </dev/null 2>&1)
     say "answer $1 $? $(printf %s "$text" | head -c 65536 | base64 -w0)"
 }
 say begin
-say "state $(timeout 180 systemctl is-system-running --wait)"
+)sh";
+
+constexpr const char* script_state = R"sh(say "state $(timeout 180 systemctl is-system-running --wait)"
 for name in $(systemctl --failed --plain --no-legend | cut -d' ' -f1); do say "failed $name"; done
 )sh";
 
@@ -88,6 +90,14 @@ void add_entry(std::string& archive, const std::string& name, std::uint32_t mode
     pad();
 }
 
+std::string asking(const std::vector<Question>& questions) {
+    std::string script;
+    for (std::size_t i = 0; i < questions.size(); ++i) {
+        script += "ask " + std::to_string(i) + ' ' + shell_word(questions[i].command) + '\n';
+    }
+    return script + "say end\n";
+}
+
 std::string decode_base64(std::string_view text) {
     constexpr std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     std::string bytes;
@@ -101,6 +111,14 @@ std::string decode_base64(std::string_view text) {
         if (count >= 8) bytes += static_cast<char>(bits >> (count -= 8) & 0xff);
     }
     return bytes;
+}
+
+std::string archive_with(const std::string& script) {
+    return cpio_archive({{"conf/conf.d/makina-rehearse", in_initrd},
+                         {"makina-rehearse/step", step},
+                         {"makina-rehearse/unit", unit},
+                         {"makina-rehearse/wants", wants},
+                         {"makina-rehearse/probe", script}});
 }
 
 }  // namespace
@@ -127,16 +145,11 @@ std::string cpio_archive(const std::vector<std::pair<std::string, std::string>>&
 }
 
 std::string probe_archive(const std::vector<Question>& questions) {
-    std::string script = script_head;
-    for (std::size_t i = 0; i < questions.size(); ++i) {
-        script += "ask " + std::to_string(i) + ' ' + shell_word(questions[i].command) + '\n';
-    }
-    script += "say end\n";
-    return cpio_archive({{"conf/conf.d/makina-rehearse", in_initrd},
-                         {"makina-rehearse/step", step},
-                         {"makina-rehearse/unit", unit},
-                         {"makina-rehearse/wants", wants},
-                         {"makina-rehearse/probe", script}});
+    return archive_with(std::string(script_head) + script_state + asking(questions));
+}
+
+std::string patient_probe_archive(const std::vector<Question>& questions) {
+    return archive_with(std::string(script_head) + "while read -r line <&3; do\n" + asking(questions) + "done\n");
 }
 
 std::optional<ProbeWord> parse_probe_line(const std::string& line) {

@@ -24,6 +24,9 @@ constexpr const char* probe_port = "makina.rehearse";
 /// to the real root. This needs no credential, no SMBIOS and no particular systemd.
 [[nodiscard]] std::string probe_archive(const std::vector<Question>& questions);
 
+/// The same for a guest that is asked all of them anew for each line that it gets through the port.
+[[nodiscard]] std::string patient_probe_archive(const std::vector<Question>& questions);
+
 /// One thing that the guest said.
 struct ProbeWord {
     enum class Kind { initrd, root, begin, state, failed_unit, answer, end } kind = Kind::begin;

@@ -149,9 +149,18 @@ void ask_services(const Card& card, const std::string& role, std::vector<Questio
     if (has("/usr/sbin/keepalived", "/etc/keepalived/keepalived.conf")) {
         questions.push_back({"keepalived", "keepalived -t -f /etc/keepalived/keepalived.conf"});
     }
+    // It has no way to only read its file.
+    if (has("/usr/sbin/conntrackd", "/etc/conntrackd/conntrackd.conf")) {
+        questions.push_back({"conntrackd", "conntrackd -s"});
+    }
     if (has("/usr/sbin/nft", "/etc/nftables.conf")) questions.push_back({"nftables", "nft -c -f /etc/nftables.conf"});
-    if (role == "gateway")
+    if (role == "gateway") {
         questions.push_back({"nftables-loaded", "nft list ruleset; nft list ruleset | grep -q hook"});
+        questions.push_back({"rules-before-network",
+                             "rules=$(systemctl show --value -p ActiveEnterTimestampMonotonic nftables); "
+                             "network=$(systemctl show --value -p ExecMainStartTimestampMonotonic systemd-networkd); "
+                             "echo \"$rules $network\"; [ \"$rules\" -lt \"$network\" ]"});
+    }
     if (has("/usr/bin/etcd", "/etc/default/etcd") && role == "etcd") {
         questions.push_back({"etcd", "etcd --version"});
         questions.push_back({"etcd-settings", etcd_settings});

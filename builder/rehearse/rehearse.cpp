@@ -1,11 +1,12 @@
 #include "builder/rehearse/rehearse.hpp"
 
 #include <algorithm>
-#include <array>
 
 #include "builder/card/card.hpp"
 #include "builder/rehearse/boot_files.hpp"
+#include "builder/rehearse/boot_signs.hpp"
 #include "builder/rehearse/machine.hpp"
+#include "builder/rehearse/memory_file.hpp"
 #include "builder/rehearse/probe.hpp"
 #include "builder/rehearse/questions.hpp"
 #include "firstboot/bundle/error.hpp"
@@ -15,25 +16,6 @@ namespace {
 
 /// Thrown through the emulator to end it: the rehearsal is over.
 struct Over {};
-
-/// How an image that our probe cannot enter, or that never gets that far, shows its progress on the console.
-constexpr std::array<std::pair<std::string_view, BootStage>, 6> signs = {{
-    {"Booting Linux on physical CPU", BootStage::kernel},
-    {"Run /init as init process", BootStage::initrd},
-    {"Loading, please wait...", BootStage::initrd},
-    {" running in system mode", BootStage::root},
-    {"Reached target multi-user.target", BootStage::multi_user},
-    {" login: ", BootStage::multi_user},
-}};
-
-/// What a boot that will not go on says.
-constexpr std::array<std::string_view, 5> ends = {{
-    "Kernel panic - not syncing",
-    "You are in emergency mode",
-    "You are in rescue mode",
-    "Dropping to a shell!",
-    "Rebooting automatically due to panic= boot argument",
-}};
 
 /// Follows one boot from its two streams.
 class Rehearsal {
@@ -49,16 +31,7 @@ class Rehearsal {
 
     void console(std::string_view bytes) {
         request_.on_console(bytes);
-        for (const char letter : bytes) {
-            if (letter == '\n' || line_.size() > 4096) {
-                console_line();
-                line_.clear();
-            } else if (letter != '\r') {
-                line_ += letter;
-            }
-        }
-        // A login prompt is not ended by a newline.
-        if (line_.ends_with(" login: ")) reach(BootStage::multi_user);
+        lines_.take(bytes, [&](const std::string& line) { console_line(line); });
     }
 
     void port(const std::string& line) {
@@ -127,25 +100,19 @@ class Rehearsal {
         tell("asked " + std::to_string(word.index + 1) + " of " + std::to_string(verdict_.answers.size()));
     }
 
-    void console_line() {
-        if (line_.empty()) return;
-        last_lines_.push_back(line_);
+    void console_line(const std::string& line) {
+        last_lines_.push_back(line);
         if (last_lines_.size() > 20) last_lines_.erase(last_lines_.begin());
-        const auto holds = [&](std::string_view sign) { return line_.find(sign) != std::string::npos; };
-        if (parse_probe_line(line_)) return port(line_);
-        for (const auto& [sign, stage] : signs) {
-            if (holds(sign)) reach(stage);
-        }
-        for (const std::string_view sign : ends) {
-            if (holds(sign)) stop("the boot failed: " + line_);
-        }
+        if (parse_probe_line(line)) return port(line);
+        if (const auto stage = stage_shown(line)) reach(*stage);
+        if (boot_fails(line)) stop("the boot failed: " + line);
     }
 
     const RehearseRequest& request_;
     Verdict& verdict_;
     double start_;
     std::string doing_ = "starting the emulator";
-    std::string line_;
+    ConsoleLines lines_;
     std::string qemu_said_;
     std::vector<std::string> last_lines_;
 };
@@ -208,19 +175,22 @@ Verdict rehearse(const RehearseRequest& request) {
     during(request.image.string(), [&] { require_arm64(files); });
     rehearsal.reach(BootStage::files);
 
-    const std::string initrd = probe_archive(questions) + files.initrd;
-    Machine machine{disk,
-                    request.card_size,
-                    request.write_log,
-                    files.kernel,
-                    files.initrd.empty() ? std::string_view() : std::string_view(initrd),
-                    adapt_arguments(files.arguments, card.table()),
-                    request.memory_mib,
-                    network_cards(card),
-                    [&](std::string_view bytes) { rehearsal.console(bytes); },
-                    [&](const std::string& line) { rehearsal.port(line); },
-                    [&] { rehearsal.tick(); },
-                    request.sticks};
+    const MemoryFile kernel({files.kernel});
+    // Without an initrd there is nobody to unpack the questions.
+    const MemoryFile initrd({probe_archive(questions), files.initrd});
+    Machine machine;
+    machine.image = disk;
+    machine.disk_size = request.card_size;
+    machine.write_log = request.write_log;
+    machine.kernel = kernel.descriptor();
+    machine.initrd = files.initrd.empty() ? -1 : initrd.descriptor();
+    machine.arguments = adapt_arguments(files.arguments, card.table());
+    machine.memory_mib = request.memory_mib;
+    for (const std::string& mac : network_cards(card)) machine.network_cards.push_back({mac});
+    machine.on_console = [&](std::string_view bytes) { rehearsal.console(bytes); };
+    machine.on_line = [&](const std::string& line) { rehearsal.port(line); };
+    machine.on_tick = [&] { rehearsal.tick(); };
+    machine.sticks = request.sticks;
     try {
         run_machine(machine);
         verdict.stopped = "the machine went off before it had answered";

@@ -98,6 +98,42 @@ void read_where(Lines& lines, Bundle& bundle) {
     bundle.spare = lines.number("spare", 0, std::numeric_limits<std::int64_t>::max());
 }
 
+void read_genesis(Lines& lines, Bundle& bundle) {
+    if (!lines.follows("genesis")) return;
+    const std::string_view text = lines.value("genesis");
+    const std::size_t space = std::min(text.find(' '), text.size());
+    bundle.genesis = text.substr(0, space);
+    bundle.genesis_again = text.substr(space) == " again";
+    if (!is_hex(bundle.genesis, 32) || (!bundle.genesis_again && text.substr(space) != " first")) {
+        lines.refuse("\"genesis\" is without 32 lower-case hex digits, and first or again");
+    }
+}
+
+/// A line "peer NAME ROLE ADDRESS".
+Peer read_peer(Lines& lines) {
+    const std::string_view text = lines.value("peer");
+    const std::size_t first = text.find(' ');
+    const std::size_t second = first == std::string_view::npos ? first : text.find(' ', first + 1);
+    if (second == std::string_view::npos) lines.refuse("\"peer\" is without name, role and address");
+    Peer peer{std::string(text.substr(0, first)), std::string(text.substr(first + 1, second - first - 1)),
+              std::string(text.substr(second + 1))};
+    if (!is_dns_label(peer.name) || !is_role(peer.role) || !is_ipv4(peer.address)) {
+        lines.refuse("\"peer\" is not a name, a role and an IPv4 address");
+    }
+    return peer;
+}
+
+void read_peers(Lines& lines, Bundle& bundle) {
+    while (lines.follows("peer")) {
+        bundle.peers.push_back(read_peer(lines));
+        const std::size_t count = bundle.peers.size();
+        if (count > Bundle::most_peers) lines.refuse("there are too many peers");
+        if (count > 1 && bundle.peers[count - 2].name >= bundle.peers.back().name) {
+            lines.refuse("the peers' names do not ascend");
+        }
+    }
+}
+
 Bundle read_header(Lines& lines) {
     Bundle bundle;
     lines.expect(Bundle::context);
@@ -111,6 +147,8 @@ Bundle read_header(Lines& lines) {
     bundle.issued = static_cast<std::int64_t>(issued);
     bundle.expires = static_cast<std::int64_t>(lines.number("expires", issued + 1, latest));
     read_where(lines, bundle);
+    read_genesis(lines, bundle);
+    read_peers(lines, bundle);
     return bundle;
 }
 
@@ -159,6 +197,10 @@ std::string written(const Bundle& bundle) {
     if (!bundle.interface.empty()) write_line(text, "interface", bundle.interface);
     write_line(text, "api", bundle.api);
     write_line(text, "spare", std::to_string(bundle.spare));
+    if (!bundle.genesis.empty()) {
+        write_line(text, "genesis", bundle.genesis + (bundle.genesis_again ? " again" : " first"));
+    }
+    for (const Peer& peer : bundle.peers) write_line(text, "peer", peer.name + " " + peer.role + " " + peer.address);
     for (const Payload& payload : bundle.payloads) {
         write_line(text, "payload",
                    payload.name + " " + std::to_string(payload.content.size()) + " " + sha256(payload.content));

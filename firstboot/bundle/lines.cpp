@@ -30,6 +30,11 @@ bool is_hex(std::string_view text, std::size_t digits) {
            std::all_of(text.begin(), text.end(), [](char c) { return is_digit(c) || (c >= 'a' && c <= 'f'); });
 }
 
+bool is_role(std::string_view text) {
+    const auto kinds = payload_kinds();
+    return std::any_of(kinds.begin(), kinds.end(), [&](const PayloadKind& kind) { return kind.role == text; });
+}
+
 bool is_dns_label(std::string_view text) {
     if (text.empty() || text.size() > 63 || text.front() == '-' || text.back() == '-') return false;
     return std::all_of(text.begin(), text.end(), [](char c) { return is_digit(c) || is_lower(c) || c == '-'; });
@@ -91,10 +96,7 @@ std::string Lines::label(std::string_view key) {
 
 std::string Lines::role(std::string_view key) {
     const std::string_view text = value(key);
-    const auto kinds = payload_kinds();
-    if (std::none_of(kinds.begin(), kinds.end(), [&](const PayloadKind& kind) { return kind.role == text; })) {
-        refuse("\"" + std::string(key) + "\" is no role that this program knows");
-    }
+    if (!is_role(text)) refuse("\"" + std::string(key) + "\" is no role that this program knows");
     return std::string(text);
 }
 

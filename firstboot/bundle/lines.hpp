@@ -42,6 +42,8 @@ class Lines {
 /// The number that `text` says in its shortest decimal form; false if it does not, or does not fit.
 [[nodiscard]] bool read_number(std::string_view text, std::uint64_t& number);
 [[nodiscard]] bool is_hex(std::string_view text, std::size_t digits);
+/// A role that payload_kinds knows.
+[[nodiscard]] bool is_role(std::string_view text);
 /// RFC 1123: letters, digits and inner hyphens, at most 63; lower case only.
 [[nodiscard]] bool is_dns_label(std::string_view text);
 

@@ -15,6 +15,9 @@ struct PayloadKind {
     std::uint32_t mode;      ///< permission bits
     std::string_view owner;  ///< user and group of that name
     bool secret;             ///< true: whoever reads it can act as somebody
+    /// The file of the image that this is, as the card was written or newer; empty for what no image has. If it is not
+    /// `path`, the role's join stage looks at what lies there before it becomes this file.
+    std::string_view image_file = {};
 };
 
 /// All kinds, by role, then by name.

@@ -3,18 +3,13 @@
 #include <string>
 
 #include "firstboot/bundle/error.hpp"
+#include "firstboot/join/balancer.hpp"
+#include "firstboot/join/etcd.hpp"
+#include "firstboot/join/gateway.hpp"
+#include "firstboot/join/unit.hpp"
 
 namespace makina {
 namespace {
-
-bool is_active(Host& host, const std::string& unit) {
-    return host.run({"systemctl", "is-active", unit}, 30).status == 0;
-}
-
-Outcome running(Host& host, const std::string& unit) {
-    if (is_active(host, unit)) return {true};
-    return {false, unit + " to run; systemctl status " + unit + " tells why it does not"};
-}
 
 /// kubeadm writes the first at its end and the second when it starts kubelet; the first may also be in the bundle.
 bool has_kubelet_identity(Host& host) {
@@ -38,28 +33,15 @@ Outcome ask_worker(Host& host, const Bundle&) {
     return running(host, "kubelet");
 }
 
-Outcome ask_load_balancer(Host& host, const Bundle&) {
-    Outcome outcome = running(host, "haproxy");
-    return outcome.done ? running(host, "keepalived") : outcome;
-}
-
-Outcome ask_gateway(Host& host, const Bundle&) {
-    return running(host, "nftables");
-}
-
-Outcome ask_etcd(Host&, const Bundle&) {
-    return {false, "its join driver, which this version does not have"};
-}
-
 }  // namespace
 
-// In this version joining is a person's, or the image's own units' work, so the action is to ask again.
+// Where joining is a person's, or the image's own units' work, the action is to ask again.
 Stage join_stage(std::string_view role) {
     if (role == "control-plane") return {"join", ask_control_plane, ask_control_plane};
     if (role == "worker") return {"join", ask_worker, ask_worker};
-    if (role == "load-balancer") return {"join", ask_load_balancer, ask_load_balancer};
-    if (role == "gateway") return {"join", ask_gateway, ask_gateway};
-    if (role == "etcd") return {"join", ask_etcd, ask_etcd};
+    if (role == "load-balancer") return {"join", ask_balancer, do_balancer};
+    if (role == "gateway") return {"join", ask_gateway, do_gateway};
+    if (role == "etcd") return etcd_stage();
     throw Error("the role \"" + std::string(role) + "\" has no way to join");
 }
 

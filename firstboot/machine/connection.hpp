@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "firstboot/bundle/handle.hpp"
+#include "firstboot/machine/channel.hpp"
 #include "firstboot/machine/http.hpp"
 
 namespace makina {
@@ -12,12 +12,12 @@ namespace makina {
 /// One client of the status server, from its connection to its end. Never waits.
 class Connection {
   public:
-    enum class Kind { local, page };
-    Connection(Descriptor socket, Kind kind, const Documents& documents, std::int64_t now);
+    enum class Kind { local, page, peer };
+    Connection(Channel channel, Kind kind, const Documents& documents, std::int64_t now);
 
     /// What poll(2) should wait for.
-    [[nodiscard]] short events() const;
-    [[nodiscard]] int socket() const { return socket_.get(); }
+    [[nodiscard]] short events() const { return channel_.events(); }
+    [[nodiscard]] int socket() const { return channel_.socket(); }
     [[nodiscard]] Kind kind() const { return kind_; }
     /// Does what can be done now.
     void go_on(const Documents& documents);
@@ -30,14 +30,14 @@ class Connection {
     void write_answer();
     void close_politely();
 
-    Descriptor socket_;
+    Channel channel_;
     Kind kind_;
     Step step_;
     std::int64_t deadline_;  ///< milliseconds, of steady_milliseconds
     std::string request_;
     std::string answer_;
     std::size_t sent_ = 0;
-    std::size_t ignored_ = 0;
+    std::string ignored_;
 };
 
 }  // namespace makina

@@ -24,6 +24,7 @@ class Files {
     void write(const std::string& path, const std::string& content, const Access& access) const;
     void remove(const std::string& path) const;
     void wipe(const std::string& path) const;
+    void rename(const std::string& path, const std::string& name) const;
     void trim() const;
     [[nodiscard]] std::uint64_t free_bytes() const;
 

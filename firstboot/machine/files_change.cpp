@@ -112,4 +112,14 @@ void Files::wipe(const std::string& path) const {
     if (beside || itself) during("wiping " + path, [&] { sync_folder(place.folder.get()); });
 }
 
+void Files::rename(const std::string& path, const std::string& name) const {
+    const Place place = find(path, Links::keep);
+    if (!place.folder) return;
+    if (renameat2(place.folder.get(), place.name.c_str(), place.folder.get(), name.c_str(), RENAME_NOREPLACE) != 0) {
+        if (errno == ENOENT) return;
+        throw_system("renaming " + path + " to " + name);
+    }
+    during("renaming " + path, [&] { sync_folder(place.folder.get()); });
+}
+
 }  // namespace makina

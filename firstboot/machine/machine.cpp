@@ -12,6 +12,7 @@
 #include "firstboot/machine/clock.hpp"
 #include "firstboot/machine/deliveries.hpp"
 #include "firstboot/machine/disk.hpp"
+#include "firstboot/machine/fetch.hpp"
 #include "firstboot/machine/files.hpp"
 #include "firstboot/machine/lock.hpp"
 #include "firstboot/machine/network.hpp"
@@ -79,6 +80,7 @@ class Machine : public Host {
     }
     void remove(const std::string& path) override { files_.remove(path); }
     void wipe(const std::string& path) override { files_.wipe(path); }
+    void rename(const std::string& path, const std::string& name) override { files_.rename(path, name); }
     void trim() override {
         if (card_) files_.trim();
     }
@@ -107,6 +109,13 @@ class Machine : public Host {
     std::vector<Interface> interfaces() override { return wired_interfaces(machine_); }
     std::optional<std::string> probe(const std::string& interface, const std::string& address) override {
         return probe_address(interface, address);
+    }
+
+    std::vector<Response> fetch(const std::vector<Request>& requests) override { return fetch_all(files_, requests); }
+    void answer_peers(const std::string& address, const Credentials& tls, const std::string& statement) override {
+        // The keys of a newer bundle have the same names.
+        server_->open_peers(address, peers_port, Tls(files_, tls));
+        server_->state(statement);
     }
 
     Disk disk() override { return card_ ? disk_of(files_.root()) : grown_disk(files_.root()); }
@@ -138,12 +147,12 @@ class Machine : public Host {
     }
     void publish(const Status& status) override {
         if (!server_) return;
-        Documents documents{to_json(status), to_html(status)};
+        std::string json = to_json(status);
         const std::string waiting = status.waiting_for.empty() ? "" : ", waiting for " + status.waiting_for;
         notify("STATUS=" + status.state + (status.stage.empty() ? "" : " (" + status.stage + ")") + waiting);
         // A status that cannot be told is no reason to stop what it is about.
-        attempt(file_fault_, [&] { files_.write(std::string(status_folder) + "/" + status_file, documents.json, {}); });
-        server_->publish(std::move(documents));
+        attempt(file_fault_, [&] { files_.write(std::string(status_folder) + "/" + status_file, json, {}); });
+        server_->publish(std::move(json), to_html(status));
         attempt(page_fault_, [&] { open_page(status.address); });
     }
 

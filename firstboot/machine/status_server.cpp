@@ -10,10 +10,12 @@
 #include <sys/un.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <vector>
 
 #include "firstboot/bundle/error.hpp"
+#include "firstboot/machine/channel.hpp"
 #include "firstboot/machine/connection.hpp"
 #include "firstboot/machine/supervisor.hpp"
 
@@ -40,13 +42,13 @@ Descriptor local_listener(const Files& files) {
     return listener;
 }
 
-Descriptor page_listener(const std::string& text, std::uint16_t port) {
+Descriptor listener_at(const std::string& text, std::uint16_t port) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
     const std::string where = text + ":" + std::to_string(port);
     if (inet_pton(AF_INET, text.c_str(), &address.sin_addr) != 1 || address.sin_addr.s_addr == INADDR_ANY) {
-        throw Error("no address for the status page: " + where);
+        throw Error("no address to answer at: " + where);
     }
     Descriptor listener(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     const int yes = 1;
@@ -54,7 +56,7 @@ Descriptor page_listener(const std::string& text, std::uint16_t port) {
         setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) != 0 ||
         bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
         listen(listener.get(), backlog) != 0) {
-        throw_system("opening the status page at " + where);
+        throw_system("opening " + where);
     }
     return listener;
 }
@@ -64,12 +66,18 @@ std::ptrdiff_t count_of(const std::vector<Connection>& all, Connection::Kind kin
 }
 
 /// Takes who waits, as far as there is room.
-void accept_waiting(const Descriptor& listener, Connection::Kind kind, const Documents& documents,
-                    std::vector<Connection>& all) {
+void accept_waiting(const Descriptor& listener, Connection::Kind kind, const std::optional<Tls>& tls,
+                    const Documents& documents, std::vector<Connection>& all) {
     for (auto room = most_of_a_kind - count_of(all, kind); room > 0; --room) {
         Descriptor socket(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
         if (!socket) return;
-        all.emplace_back(std::move(socket), kind, documents, steady_milliseconds());
+        try {
+            all.emplace_back(Channel(std::move(socket), tls ? tls->server() : nullptr), kind, documents,
+                             steady_milliseconds());
+        } catch (const Error&) {
+            // Short of memory: whoever asked asks again.
+            return;
+        }
         all.back().go_on(documents);
     }
 }
@@ -98,39 +106,63 @@ void StatusServer::wake() const {
     (void)!write(wake_.get(), &one, sizeof one);
 }
 
-void StatusServer::publish(Documents documents) {
+void StatusServer::publish(std::string json, std::string html) {
     const std::scoped_lock lock(mutex_);
-    documents_ = std::make_shared<const Documents>(std::move(documents));
+    documents_ = std::make_shared<const Documents>(Documents{std::move(json), std::move(html), documents_->statement});
+}
+
+void StatusServer::state(std::string statement) {
+    const std::scoped_lock lock(mutex_);
+    documents_ = std::make_shared<const Documents>(Documents{documents_->json, documents_->html, std::move(statement)});
+}
+
+void StatusServer::open(Door& door, const std::string& address, std::uint16_t port) {
+    const std::string place = address + ":" + std::to_string(port);
+    if (door.place == place) return;
+    Descriptor listener = listener_at(address, port);
+    door.place = place;
+    {
+        const std::scoped_lock lock(mutex_);
+        door.next = std::move(listener);
+    }
+    wake();
 }
 
 void StatusServer::open_page(const std::string& address, std::uint16_t port) {
-    const std::string where = address + ":" + std::to_string(port);
-    if (page_address_ == where) return;
-    Descriptor listener = page_listener(address, port);
-    page_address_ = where;
+    during("the status page", [&] { open(page_, address, port); });
+}
+
+void StatusServer::open_peers(const std::string& address, std::uint16_t port, const Tls& tls) {
     {
         const std::scoped_lock lock(mutex_);
-        new_page_ = std::move(listener);
+        tls_ = tls;
     }
-    wake();
+    during("answering other nodes", [&] { open(peers_, address, port); });
 }
 
 void StatusServer::serve() {
     std::vector<Connection> all;
     for (;;) {
         std::shared_ptr<const Documents> documents;
+        std::optional<Tls> tls;
         {
             const std::scoped_lock lock(mutex_);
             if (stopping_) return;
-            if (new_page_) page_ = std::exchange(new_page_, Descriptor());
+            for (Door* const door : {&page_, &peers_}) {
+                if (door->next) door->now = std::exchange(door->next, Descriptor());
+            }
             documents = documents_;
+            tls = tls_;
         }
-        // While a kind is full its listener is not asked, and the kernel keeps or refuses who comes: -1 is skipped.
-        const bool local_full = count_of(all, Connection::Kind::local) >= most_of_a_kind;
-        const bool page_full = count_of(all, Connection::Kind::page) >= most_of_a_kind;
-        std::vector<pollfd> waiting = {{wake_.get(), POLLIN, 0},
-                                       {local_full ? -1 : local_.get(), POLLIN, 0},
-                                       {page_full ? -1 : page_.get(), POLLIN, 0}};
+        using Kind = Connection::Kind;
+        const std::array<std::pair<Kind, const Descriptor*>, 3> entrances = {
+            {{Kind::local, &local_}, {Kind::page, &page_.now}, {Kind::peer, &peers_.now}}};
+        std::vector<pollfd> waiting = {{wake_.get(), POLLIN, 0}};
+        for (const auto& [kind, door] : entrances) {
+            // While a kind is full its listener is not asked, and the kernel keeps or refuses who comes: -1 is skipped.
+            waiting.push_back({count_of(all, kind) >= most_of_a_kind ? -1 : door->get(), POLLIN, 0});
+        }
+        const std::size_t first = waiting.size();
         for (const Connection& one : all) waiting.push_back({one.socket(), one.events(), 0});
         // Deadlines are looked at four times a second, and only while somebody is connected.
         if (poll(waiting.data(), waiting.size(), all.empty() ? -1 : 250) < 0 && errno != EINTR) return;
@@ -138,12 +170,15 @@ void StatusServer::serve() {
         std::uint64_t count = 0;
         (void)!read(wake_.get(), &count, sizeof count);
         for (std::size_t at = 0; at < all.size(); ++at) {
-            if (waiting[at + 3].revents != 0) all[at].go_on(*documents);
+            if (waiting[at + first].revents != 0) all[at].go_on(*documents);
         }
         const std::int64_t now = steady_milliseconds();
         std::erase_if(all, [&](const Connection& one) { return one.over(now); });
-        if (waiting[1].revents != 0) accept_waiting(local_, Connection::Kind::local, *documents, all);
-        if (waiting[2].revents != 0) accept_waiting(page_, Connection::Kind::page, *documents, all);
+        for (std::size_t at = 0; at < entrances.size(); ++at) {
+            if (waiting[at + 1].revents == 0) continue;
+            const auto& [kind, door] = entrances[at];
+            accept_waiting(*door, kind, kind == Kind::peer ? tls : std::nullopt, *documents, all);
+        }
     }
 }
 

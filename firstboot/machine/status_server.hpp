@@ -3,12 +3,14 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
 #include "firstboot/bundle/handle.hpp"
 #include "firstboot/machine/files.hpp"
 #include "firstboot/machine/http.hpp"
+#include "firstboot/machine/tls.hpp"
 
 namespace makina {
 
@@ -17,8 +19,9 @@ inline constexpr const char* status_folder = "/run/makina";
 inline constexpr const char* status_file = "status.json";
 inline constexpr const char* status_socket = "status";
 
-/// Gives the status to whoever asks: whole documents at the Unix socket, and a page by HTTP. Each of the two serves at
-/// most 16 at once, for 2 s each; it reads at most 2 KiB of a request. Nothing that a client does can change anything.
+/// Gives the status to whoever asks: whole documents at the Unix socket, and a page by HTTP; and the statement to other
+/// nodes, by HTTP over TLS. Each of the three serves at most 16 at once, for 2 s each; it reads at most 2 KiB of a
+/// request. Nothing that a client does can change anything.
 class StatusServer {
   public:
     /// Makes the socket and starts a thread. Throws Error.
@@ -27,19 +30,30 @@ class StatusServer {
     StatusServer& operator=(const StatusServer&) = delete;
     ~StatusServer();
 
-    void publish(Documents documents);
+    /// The statement is kept.
+    void publish(std::string json, std::string html);
+    void state(std::string statement);
     /// Opens the page on this IPv4 address, which need not be on an interface yet (IP_FREEBIND, ip(7)). An earlier
     /// page of another address is closed. Throws Error.
     void open_page(const std::string& address, std::uint16_t port);
+    /// The same for other nodes; `tls` is used from the next connection on.
+    void open_peers(const std::string& address, std::uint16_t port, const Tls& tls);
 
   private:
+    /// A TCP listener, and the next one until the thread has taken it.
+    struct Door {
+        Descriptor now, next;
+        std::string place;
+    };
+    void open(Door& door, const std::string& address, std::uint16_t port);
     void serve();
     void wake() const;
 
     std::mutex mutex_;
     std::shared_ptr<const Documents> documents_;
-    Descriptor local_, page_, new_page_;
-    std::string page_address_;
+    std::optional<Tls> tls_;
+    Descriptor local_;
+    Door page_, peers_;
     bool stopping_ = false;
     Descriptor wake_;
     std::thread thread_;

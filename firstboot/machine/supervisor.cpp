@@ -50,6 +50,8 @@ Supervisor::Supervisor() {
     if (pthread_sigmask(SIG_BLOCK, &mask, &before_) != 0) throw Error("taking signals failed");
     signals_ = Descriptor(signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK));
     if (!signals_) throw_system("taking signals");
+    // TLS writes to sockets that the other side may have closed (SSL_write has no MSG_NOSIGNAL).
+    before_pipe_ = std::signal(SIGPIPE, SIG_IGN);
 }
 
 Supervisor::~Supervisor() {
@@ -59,6 +61,7 @@ Supervisor::~Supervisor() {
     while (read(signals_.get(), &taken, sizeof taken) > 0) {
     }
     (void)pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+    (void)std::signal(SIGPIPE, before_pipe_);
 }
 
 bool Supervisor::wait(std::int64_t milliseconds) {

@@ -12,8 +12,8 @@ namespace makina {
 /// the socket that $NOTIFY_SOCKET names. Without one nothing happens.
 void notify(const std::string& lines);
 
-/// Who may end the daemon and who looks whether it lives: takes SIGTERM and SIGINT while it lives, and answers the
-/// service manager's watchdog.
+/// Who may end the daemon and who looks whether it lives: takes SIGTERM and SIGINT while it lives, ignores SIGPIPE, and
+/// answers the service manager's watchdog.
 class Supervisor {
   public:
     /// Throws Error if signals cannot be taken. Make it before any thread: they inherit which signals are blocked.
@@ -31,6 +31,7 @@ class Supervisor {
 
   private:
     sigset_t before_{};
+    void (*before_pipe_)(int) = nullptr;
     Descriptor signals_;
     bool stopped_ = false;
     std::int64_t ticked_ = 0;

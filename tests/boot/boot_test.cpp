@@ -16,7 +16,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-/// One node of profiles/makina.yaml or profiles/external-etcd.yaml for each role.
+/// One node of a profile for each role.
 struct Subject {
     const char* role;
     const char* node;
@@ -40,9 +40,10 @@ std::vector<Subject> subjects() {
                                 {"load-balancer", "lb-1", "makina.yaml", "joined", {"haproxy", "keepalived"}},
                                 {"gateway",
                                  "gateway-1",
-                                 "makina.yaml",
+                                 "two-gateways.yaml",
                                  "joined",
-                                 {"nftables", "nftables-loaded", "sysctl net.ipv4.ip_forward"}},
+                                 {"nftables", "nftables-loaded", "rules-before-network", "sysctl net.ipv4.ip_forward",
+                                  "sysctl net.netfilter.nf_conntrack_buckets", "keepalived", "conntrackd"}},
                                 {"etcd", "etcd-1", "external-etcd.yaml", "waiting", {"etcd", "etcd-settings"}}};
     if (!all_asked()) all.resize(1);
     return all;

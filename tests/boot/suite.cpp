@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -67,6 +68,10 @@ std::filesystem::path image_of(const std::string& node, const std::string& profi
 
 void figure(const std::string& name, const nlohmann::json& value) {
     figures()->json[name] = value;
+}
+
+void longest(const std::string& name, double value) {
+    figures()->json[name] = std::max(figures()->json.value(name, value), value);
 }
 
 void count(const std::string& name, int more) {

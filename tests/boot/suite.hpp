@@ -21,6 +21,8 @@ namespace makina::boot {
 
 /// Puts a number into the suite's last line.
 void figure(const std::string& name, const nlohmann::json& value);
+/// Puts a number, unless a larger one was put.
+void longest(const std::string& name, double value);
 /// Adds to a number that was put, or begins at 0.
 void count(const std::string& name, int more);
 

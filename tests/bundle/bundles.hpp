@@ -33,6 +33,8 @@ inline Bundle worker_bundle() {
     bundle.interface = "eth0";
     bundle.api = "192.168.3.240:9000";
     bundle.spare = 1 << 30;
+    bundle.genesis = cluster_id;
+    bundle.peers = {{"etcd-1", "etcd", "192.168.3.231"}, {"lb-1", "load-balancer", "192.168.3.241"}};
     bundle.payloads = {{"kubelet.crt", "a certificate\n"}, {"kubelet.key", "a key\n"}, {"trust", std::string(3, '\0')}};
     return bundle;
 }

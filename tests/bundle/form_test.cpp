@@ -22,7 +22,12 @@ TEST(Bundle, ReadsWhatItWrote) {
     bundle.serial = bundle.mac = bundle.interface = "";
     bundle.payloads.clear();
     bundle.spare = 0;
+    bundle.genesis_again = true;
     bundle.api = "api.example.org:6443";
+    EXPECT_EQ(decode_bundle(encode(bundle)), bundle);
+    bundle.genesis = "";
+    bundle.genesis_again = false;
+    bundle.peers.clear();
     EXPECT_EQ(decode_bundle(encode(bundle)), bundle);
 }
 
@@ -34,6 +39,8 @@ TEST(Bundle, IsWrittenAsDocumented) {
               "role worker\ncard ffeeddccbbaa99887766554433221100\nepoch 3\nissued 1767225600\nexpires 1769817600\n"
               "architecture arm64\nboard rpi4\nserial 10000000abcdef01\nmac dc:a6:32:01:02:03\n"
               "address 192.168.3.251/24\ninterface eth0\napi 192.168.3.240:9000\nspare 1073741824\n"
+              "genesis 00112233445566778899aabbccddeeff first\n"
+              "peer etcd-1 etcd 192.168.3.231\npeer lb-1 load-balancer 192.168.3.241\n"
               "payload trust 1 2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881\nend\nx");
 }
 
@@ -117,6 +124,16 @@ TEST(Bundle, RefusesEachWrongLineOfItsHead) {
          "\"spare\" is no number from 0 to 9223372036854775807" + number + "17"},
         {"interface", "mac dc:a6:32:01:02:03\ninterface", "\"api\" and a value are expected, line 15"},
         {"spare", "colour blue\nspare", "\"spare\" and a value are expected, line 17"},
+        {"ff first", "f first", "\"genesis\" is without 32 lower-case hex digits, and first or again, line 18"},
+        {" first", "", "\"genesis\" is without 32 lower-case hex digits, and first or again, line 18"},
+        {" first", " First", "\"genesis\" is without 32 lower-case hex digits, and first or again, line 18"},
+        {"peer etcd-1 etcd 192.168.3.231", "peer etcd-1 etcd", "\"peer\" is without name, role and address, line 19"},
+        {"etcd-1 etcd", "etcd-1  etcd", "\"peer\" is not a name, a role and an IPv4 address, line 19"},
+        {"etcd-1 etcd", "../1 etcd", "\"peer\" is not a name, a role and an IPv4 address, line 19"},
+        {"etcd-1 etcd", "etcd-1 member", "\"peer\" is not a name, a role and an IPv4 address, line 19"},
+        {"3.231", "3.231/24", "\"peer\" is not a name, a role and an IPv4 address, line 19"},
+        {"peer lb-1", "peer etcd-1", "the peers' names do not ascend, line 20"},
+        {"peer lb-1", "peer a", "the peers' names do not ascend, line 20"},
         {"makina\n", "makina\r\n", "a character that is not printable ASCII, line 3"},
     };
     const std::string good = encode(forge::worker_bundle());
@@ -127,30 +144,30 @@ TEST(Bundle, RefusesEachWrongLineOfItsHead) {
 TEST(Bundle, RefusesEachWrongPayload) {
     const std::string hash = sha256("a key\n");
     const std::vector<Bad> all = {
-        {"payload kubelet.key 6 ", "payload kubelet.key ", "\"payload\" is without name, size and SHA-256, line 19"},
-        {"payload kubelet.key 6 ", "payload etcd-ca.key 6 ", "a worker has no payload of this name, line 19"},
-        {"payload kubelet.key 6 ", "payload kubelet.key 06 ", "the payload's size is no number up to 65536, line 19"},
+        {"payload kubelet.key 6 ", "payload kubelet.key ", "\"payload\" is without name, size and SHA-256, line 22"},
+        {"payload kubelet.key 6 ", "payload etcd-ca.key 6 ", "a worker has no payload of this name, line 22"},
+        {"payload kubelet.key 6 ", "payload kubelet.key 06 ", "the payload's size is no number up to 65536, line 22"},
         {"payload kubelet.key 6 ", "payload kubelet.key 65537 ",
-         "the payload's size is no number up to 65536, line 19"},
+         "the payload's size is no number up to 65536, line 22"},
         {"payload kubelet.key 6 ", "payload kubelet.key 18446744073709551615 ",
-         "the payload's size is no number up to 65536, line 19"},
-        {"payload kubelet.key 6 ", "payload kubelet.key 7 ", "payload kubelet.key has another SHA-256, line 21"},
-        {"payload kubelet.key 6 ", "payload kubelet.key 65536 ", "payload kubelet.key ends early, line 21"},
-        {hash, hash + " ", "the payload's SHA-256 is not 64 lower-case hex digits, line 19"},
-        {hash, std::string(64, '0'), "payload kubelet.key has another SHA-256, line 21"},
-        {"payload kubelet.key", "payload kubelet.crt", "the payloads' names do not ascend, line 19"},
-        {"payload kubelet.key", "payload a", "a worker has no payload of this name, line 19"},
-        {"a key\n", "A key\n", "payload kubelet.key has another SHA-256, line 21"},
-        {"a key\n", "a key", "payload kubelet.key has another SHA-256, line 21"},
-        {"\nend\n", "\nEND\n", "\"end\" is expected, line 21"},
-        {"\nend\n", "\n", "\"end\" is expected, line 21"},
-        {"payload trust", "payload  trust", "a worker has no payload of this name, line 20"},
+         "the payload's size is no number up to 65536, line 22"},
+        {"payload kubelet.key 6 ", "payload kubelet.key 7 ", "payload kubelet.key has another SHA-256, line 24"},
+        {"payload kubelet.key 6 ", "payload kubelet.key 65536 ", "payload kubelet.key ends early, line 24"},
+        {hash, hash + " ", "the payload's SHA-256 is not 64 lower-case hex digits, line 22"},
+        {hash, std::string(64, '0'), "payload kubelet.key has another SHA-256, line 24"},
+        {"payload kubelet.key", "payload kubelet.crt", "the payloads' names do not ascend, line 22"},
+        {"payload kubelet.key", "payload a", "a worker has no payload of this name, line 22"},
+        {"a key\n", "A key\n", "payload kubelet.key has another SHA-256, line 24"},
+        {"a key\n", "a key", "payload kubelet.key has another SHA-256, line 24"},
+        {"\nend\n", "\nEND\n", "\"end\" is expected, line 24"},
+        {"\nend\n", "\n", "\"end\" is expected, line 24"},
+        {"payload trust", "payload  trust", "a worker has no payload of this name, line 23"},
     };
     const std::string good = encode(forge::worker_bundle());
     for (const Bad& bad : all)
         EXPECT_EQ(refusal_of_content(replaced(good, bad.is, bad.instead)), bad.words) << bad.instead;
-    EXPECT_EQ(refusal_of_content(good + "x"), "bytes that no payload accounts for, line 21");
-    EXPECT_EQ(refusal_of_content(good.substr(0, good.size() - 1)), "payload trust ends early, line 21");
+    EXPECT_EQ(refusal_of_content(good + "x"), "bytes that no payload accounts for, line 24");
+    EXPECT_EQ(refusal_of_content(good.substr(0, good.size() - 1)), "payload trust ends early, line 24");
     EXPECT_EQ(refusal_of_content(""), "a line without its end, line 1");
     EXPECT_EQ(refusal_of_content(good.substr(0, 19)), "a line without its end, line 1");
     EXPECT_EQ(refusal_of_content(std::string(Bundle::largest + 1, 'x')), "the bundle is larger than any can be");
@@ -175,10 +192,10 @@ TEST(Bundle, IsNotWrittenIfItCouldNotBeRead) {
     EXPECT_EQ(words(bundle), "the bundle cannot be written: a value has a line break in it");
     bundle = forge::worker_bundle();
     std::swap(bundle.payloads[0], bundle.payloads[1]);
-    EXPECT_EQ(words(bundle), "the bundle cannot be written: the payloads' names do not ascend, line 19");
+    EXPECT_EQ(words(bundle), "the bundle cannot be written: the payloads' names do not ascend, line 22");
     bundle = forge::worker_bundle();
     bundle.payloads[0].content.resize(largest_payload + 1);
-    EXPECT_EQ(words(bundle), "the bundle cannot be written: the payload's size is no number up to 65536, line 18");
+    EXPECT_EQ(words(bundle), "the bundle cannot be written: the payload's size is no number up to 65536, line 21");
 }
 
 }  // namespace

@@ -53,8 +53,9 @@ const std::vector<Subject>& subjects() {
             {"control-plane, external etcd", clusters::external_etcd(), "master-1",
              plus(plus(control_plane, authorities), client), signs},
             {"control-plane, static balancer", clusters::static_pods(), "master-1",
-             plus(plus(control_plane, authorities), {"etcd-ca.key", "vrrp.secret"}),
-             plus(signs, {"etcd-ca.key", "vrrp.secret"})},
+             plus(plus(plus(control_plane, authorities), {"etcd-ca.key"}),
+                  {"haproxy.cfg", "haproxy.yaml", "keepalived.conf", "keepalived.yaml"}),
+             plus(signs, {"etcd-ca.key"})},
             {"control-plane, offline", with(clusters::pair(), Pki::offline), "master-1",
              plus(plus(plus(control_plane, leaves), member), check), shared},
             {"control-plane, offline, external etcd", with(clusters::external_etcd(), Pki::offline), "master-1",
@@ -70,7 +71,7 @@ const std::vector<Subject>& subjects() {
              plus(every, {"kubernetes-ca.crt", "kubelet.crt", "kubelet.key"}),
              {}},
             {"etcd", clusters::external_etcd(), "etcd-1", plus(plus(every, member), {"etcd-ca.crt"}), {}},
-            {"load-balancer", clusters::pair(), "lb-1", plus(every, {"vrrp.secret"}), {"vrrp.secret"}},
+            {"load-balancer", clusters::pair(), "lb-1", plus(every, {"haproxy.cfg", "keepalived.conf"}), {}},
             {"gateway", clusters::pair(), "gateway-1", every, {}}};
     }();
     return all;
@@ -136,7 +137,7 @@ TEST(Scan, FindsEveryFormOfEverySecret) {
     const std::vector<scan::Form> forms = scan::forms_of(scratch / "keys");
     EXPECT_EQ(scan::keys_of(forms),
               (Names{"encryption.key", "etcd-ca.key", "front-proxy-ca.key", "kubernetes-ca.key", "makina-ca.key",
-                     "service-account.key", "signing-1/ca.key", "signing-1/signer.key", "vrrp.secret"}));
+                     "service-account.key", "signing-1/ca.key", "signing-1/signer.key"}));
     for (const scan::Form& form : forms) {
         EXPECT_GE(form.bytes.size(), 8U) << form.key << " " << form.how;
         const auto found = scan::found_in("before" + form.bytes + "after", {form});

@@ -68,9 +68,7 @@ inline std::vector<Form> forms_of(const std::filesystem::path& folder, const std
     const Material material(folder, passphrase);
     std::vector<Form> forms;
     for (const auto& [path, content] : material.all()) {
-        if (path == "vrrp.secret") {
-            add_forms(forms, path, material.secret(path));
-        } else if (path == "encryption.key") {
+        if (path == "encryption.key") {
             forms.push_back({path, "as it is", material.secret(path)});
             for (const std::string& text : in_base64(material.secret(path))) forms.push_back({path, "base64", text});
         } else if (path.size() > 4 && path.compare(path.size() - 4, 4, ".key") == 0) {

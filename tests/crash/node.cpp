@@ -10,6 +10,7 @@
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/bundle/payload.hpp"
 #include "firstboot/host.hpp"
+#include "firstboot/join/standing.hpp"
 #include "firstboot/journal.hpp"
 #include "firstboot/machine/machine.hpp"
 #include "firstboot/node/node.hpp"
@@ -125,7 +126,8 @@ void make_network() {
 }
 
 bool is_new_each_time(const std::string& path) {
-    static const std::set<std::string> paths = {"/etc/machine-id", std::string(Journal::path), kept::clock};
+    static const std::set<std::string> paths = {"/etc/machine-id", std::string(Journal::path), kept::clock,
+                                                statement_path};
     return paths.contains(path) || path.rfind("/etc/ssh/", 0) == 0;
 }
 

@@ -80,7 +80,7 @@ TEST(Clock, ThatIsTooEarlyForTheSignerIsWaitedFor) {
     FakeMachine machine = new_machine(role);
     const auto host = host_of(machine, role);
     host->not_before = issued + 600;
-    run_to_end(*host, role);
+    run_to_end(*host);
     EXPECT_THAT(host->lines,
                 testing::Contains("verify: waiting for the clock: it says 2026-09-21 14:13:21 UTC, and the "
                                   "bundle is valid from 2026-09-21 14:23:20 UTC"));
@@ -122,7 +122,7 @@ TEST(Clock, ThatExpiresWhileTheNodeWaitsIsNoticed) {
 
 TEST(Clock, OfAJoinedNodeMayPassTheEnd) {
     FakeMachine machine = new_machine(role);
-    run_to_end(*host_of(machine, role), role);
+    run_to_end(*host_of(machine, role));
     machine.moment = {issued + 5 * a_year, true};
     const auto host = host_of(machine, role);
     host->world = nullptr;
@@ -143,7 +143,7 @@ TEST(Clock, IsRememberedEveryHourAndOnlyIfATimeServerHasSetIt) {
     EXPECT_EQ(run(*host, {}), Ending::stopped);
     EXPECT_FALSE(host->has(kept::clock));
     FakeMachine joined = new_machine(role);
-    run_to_end(*host_of(joined, role), role);
+    run_to_end(*host_of(joined, role));
     const auto later = host_of(joined, role);
     later->stop_at = joined.uptime + a_day;
     EXPECT_EQ(run(*later, {}), Ending::stopped);
@@ -157,7 +157,7 @@ TEST(Clock, ThatIsDamagedOnTheCardIsWrittenAnew) {
     FakeMachine machine = new_machine(role);
     FakeHost(machine).put(kept::clock, "nonsense");
     machine.moment = {issued + a_day, true};
-    run_to_end(*host_of(machine, role), role);
+    run_to_end(*host_of(machine, role));
     EXPECT_EQ(machine.files.at(kept::clock).content.substr(0, 4), "1790");
 }
 

@@ -26,7 +26,7 @@ std::string sealed(std::uint64_t epoch) {
 FakeMachine joined_machine() {
     FakeMachine machine = new_machine(role);
     const auto host = host_of(machine, role);
-    run_to_end(*host, role);
+    run_to_end(*host);
     return machine;
 }
 
@@ -48,7 +48,7 @@ TEST(Delivery, IsTakenAtEveryPowerCutAndEndsTheSame) {
         FakeMachine undisturbed = before;
         undisturbed.deliveries = {{stick, sealed(2)}};
         const auto first = host_of(undisturbed, role);
-        run_to_end(*first, role);
+        run_to_end(*first);
         EXPECT_EQ(epoch_of_mark(undisturbed), "2");
         EXPECT_EQ(undisturbed.files.at(kept::epoch).content, "2\n");
         EXPECT_TRUE(undisturbed.deliveries.empty());
@@ -60,11 +60,11 @@ TEST(Delivery, IsTakenAtEveryPowerCutAndEndsTheSame) {
                 machine.deliveries = {{stick, sealed(2)}};
                 const auto host = host_of(machine, role);
                 host->accident = Accident{kind, at};
-                EXPECT_THROW(run_to_end(*host, role), Cut);
+                EXPECT_THROW(run_to_end(*host), Cut);
                 count("cut_points");
                 power_cycle(machine);
                 const auto next = host_of(machine, role);
-                run_to_end(*next, role);
+                run_to_end(*next);
                 EXPECT_EQ(essence(machine), expected);
                 if (HasFailure()) {
                     count("cut_points_failed");
@@ -80,13 +80,13 @@ TEST(Delivery, IsTakenOnceAFaultIsOver) {
     undisturbed.deliveries = {{stick, sealed(2)}};
     const FakeMachine before = undisturbed;
     const auto first = host_of(undisturbed, role);
-    run_to_end(*first, role);
+    run_to_end(*first);
     for (const Kind kind : {Kind::fail_before, Kind::fail_after}) {
         for (std::size_t at = 1; at <= first->changes.size(); ++at) {
             FakeMachine machine = before;
             const auto host = host_of(machine, role);
             host->accident = Accident{kind, at};
-            run_to_end(*host, role);
+            run_to_end(*host);
             count("fault_points");
             EXPECT_EQ(essence(machine), essence(undisturbed)) << at << ": " << first->changes.at(at - 1);
         }
@@ -97,7 +97,7 @@ TEST(Delivery, IsDurableBeforeItIsWipedAndWipedBeforeItsEpochIsRemembered) {
     FakeMachine machine = joined_machine();
     machine.deliveries = {{stick, sealed(2)}};
     const auto host = host_of(machine, role);
-    run_to_end(*host, role);
+    run_to_end(*host);
     const std::vector<std::string> expected = {"write /var/lib/makina/journal", "write /var/lib/makina/bundle",
                                                "wipe delivery /run/media/stick/makina.bundle",
                                                "write /var/lib/makina/epoch", "write /var/lib/makina/journal"};
@@ -137,11 +137,11 @@ TEST_P(Refusal, StaysIsNamedAndChangesNothing) {
     for (const bool joined : {false, true}) {
         FakeMachine machine = new_machine(role);
         machine.files[kept::bundle].content = sealed(2);
-        if (joined) run_to_end(*host_of(machine, role), role);
+        if (joined) run_to_end(*host_of(machine, role));
         FakeMachine without = machine;
         machine.deliveries = {{stick, GetParam().bytes}};
         const auto host = host_of(machine, role);
-        run_to_end(*host, role);
+        run_to_end(*host);
         EXPECT_EQ(host->statuses.back().notice.rfind(std::string(stick) + " is refused: ", 0), 0U);
         EXPECT_THAT(host->statuses.back().notice, HasSubstr(GetParam().words));
         ASSERT_EQ(machine.deliveries.size(), 1U);
@@ -150,7 +150,7 @@ TEST_P(Refusal, StaysIsNamedAndChangesNothing) {
         if (joined) {
             EXPECT_EQ(host->changes, std::vector<std::string>());
         }
-        run_to_end(*host_of(without, role), role);
+        run_to_end(*host_of(without, role));
         machine.deliveries.clear();
         EXPECT_EQ(essence(machine), essence(without));
     }
@@ -173,7 +173,7 @@ TEST(Delivery, ThatIsTheNodesOwnIsOnlyWiped) {
     FakeMachine joined = joined_machine();
     joined.deliveries = {{stick, sealed(1)}};
     const auto later = host_of(joined, role);
-    run_to_end(*later, role);
+    run_to_end(*later);
     EXPECT_TRUE(joined.deliveries.empty());
 }
 
@@ -206,7 +206,7 @@ TEST(Delivery, IsNoticedWhileTheNodeWaits) {
         if (one.machine.uptime > 1800) one.machine.interfaces[0].carrier = true;
         world(one);
     };
-    run_to_end(*host, role);
+    run_to_end(*host);
     EXPECT_EQ(epoch_of_mark(machine), "2");
     EXPECT_THAT(host->lines,
                 testing::Contains(HasSubstr("note: /run/media/stick/makina.bundle is refused: epoch 1003")));
@@ -231,7 +231,7 @@ TEST(Delivery, TheNewestOfSeveralIsTaken) {
     FakeMachine machine = new_machine(role);
     machine.deliveries = {{"/boot/firmware/makina.bundle", sealed(2)}, {stick, sealed(3)}};
     const auto host = host_of(machine, role);
-    run_to_end(*host, role);
+    run_to_end(*host);
     EXPECT_EQ(epoch_of_mark(machine), "3");
     ASSERT_EQ(machine.deliveries.size(), 1U);
     EXPECT_THAT(host->statuses.back().notice, HasSubstr("epoch 2 is older than 3"));
@@ -251,7 +251,7 @@ TEST(Delivery, ThatCannotBeWipedIsNotUsed) {
     // The stick is taken out.
     machine.deliveries.clear();
     power_cycle(machine);
-    run_to_end(*host_of(machine, role), role);
+    run_to_end(*host_of(machine, role));
     EXPECT_EQ(epoch_of_mark(machine), "2");
 }
 
@@ -260,7 +260,7 @@ TEST(Delivery, BringsANewSignerAndThenTheOldOneIsNotBelieved) {
     Trust both = trust_of(role);
     both.anchors.push_back(second_signer());
     machine.deliveries = {{stick, seal(bringing(bundle_of(role, 2), both), first_signer())}};
-    run_to_end(*host_of(machine, role), role);
+    run_to_end(*host_of(machine, role));
     EXPECT_EQ(machine.files.at(kept::trust).content, encode(both));
     // The new one alone, and the old signer was stolen. The bundle that says so is the old signer's last.
     Trust newest = trust_of(role);
@@ -273,21 +273,21 @@ TEST(Delivery, BringsANewSignerAndThenTheOldOneIsNotBelieved) {
     }();
     FakeMachine undisturbed = before;
     const auto first = host_of(undisturbed, role);
-    run_to_end(*first, role);
+    run_to_end(*first);
     EXPECT_EQ(epoch_of_mark(undisturbed), "3");
     for (std::size_t at = 1; at <= first->changes.size(); ++at) {
         FakeMachine cut = before;
         const auto host = host_of(cut, role);
         host->accident = Accident{Kind::cut_after, at};
-        EXPECT_THROW(run_to_end(*host, role), Cut);
+        EXPECT_THROW(run_to_end(*host), Cut);
         count("cut_points");
         power_cycle(cut);
-        run_to_end(*host_of(cut, role), role);
+        run_to_end(*host_of(cut, role));
         EXPECT_EQ(essence(cut), essence(undisturbed)) << first->changes.at(at - 1);
     }
     undisturbed.deliveries = {{stick, sealed(4)}};
     const auto refusing = host_of(undisturbed, role);
-    run_to_end(*refusing, role);
+    run_to_end(*refusing);
     EXPECT_THAT(refusing->statuses.back().notice, HasSubstr("nobody whom this card believes has sealed it"));
     EXPECT_EQ(epoch_of_mark(undisturbed), "3");
 }
@@ -295,7 +295,7 @@ TEST(Delivery, BringsANewSignerAndThenTheOldOneIsNotBelieved) {
 TEST(Delivery, OfADamagedTrustFileLeavesTheCardsOwn) {
     FakeMachine machine = new_machine(role);
     FakeHost(machine).put(kept::trust, "makina-trust 1\nhalf of it");
-    run_to_end(*host_of(machine, role), role);
+    run_to_end(*host_of(machine, role));
     EXPECT_EQ(epoch_of_mark(machine), "1");
 }
 
@@ -344,7 +344,7 @@ TEST(Verify, ReplacesADamagedBundleByAGenuineOne) {
     FakeMachine machine = new_machine(role);
     machine.files[kept::bundle].content[200] = '#';
     machine.deliveries = {{stick, sealed(1)}};
-    run_to_end(*host_of(machine, role), role);
+    run_to_end(*host_of(machine, role));
     EXPECT_EQ(epoch_of_mark(machine), "1");
     EXPECT_TRUE(machine.deliveries.empty());
 }
@@ -352,7 +352,7 @@ TEST(Verify, ReplacesADamagedBundleByAGenuineOne) {
 TEST(Verify, KeepsToTheMarkIfItIsDamagedOnlyAsLongAsThereIsABundle) {
     FakeMachine machine = new_machine(role);
     FakeHost(machine).put(kept::joined, "damaged\n", {0600, "root", "root"});
-    run_to_end(*host_of(machine, role), role);
+    run_to_end(*host_of(machine, role));
     EXPECT_EQ(epoch_of_mark(machine), "1");
     // Another node's mark is nobody's.
     FakeMachine other = joined_machine();

@@ -11,7 +11,9 @@ constexpr std::string_view seal_line = "sealed by ";
 
 /// Programs that only ask: running them changes nothing.
 bool only_asks(const std::vector<std::string>& argv) {
-    return argv.size() > 1 && argv[0] == "systemctl" && argv[1] == "is-active";
+    const bool about_unit = argv.size() > 1 && argv[0] == "systemctl" && argv[1] == "is-active";
+    const bool about_rules = argv.size() > 1 && argv[0] == "nft" && argv[1] == "list";
+    return about_unit || about_rules || argv[0] == "haproxy" || argv[0] == "keepalived";
 }
 
 std::string joined(const std::vector<std::string>& argv) {
@@ -116,6 +118,25 @@ void FakeHost::wipe(const std::string& path) {
         });
 }
 
+void FakeHost::rename(const std::string& path, const std::string& name) {
+    const std::string to = path.substr(0, path.rfind('/') + 1) + name;
+    const auto is_below = [](const std::string& one, const std::string& folder) {
+        return one == folder || one.rfind(folder + "/", 0) == 0;
+    };
+    std::map<std::string, FakeFile> moved;
+    for (const auto& [one, file] : machine.files) {
+        if (is_below(one, to)) throw Error("renaming " + path + " to " + name + ": file exists");
+        if (is_below(one, path)) moved.emplace(to + one.substr(path.size()), file);
+    }
+    if (moved.empty()) return;
+    change(
+        "rename " + path + " " + name, [] {},
+        [&] {
+            std::erase_if(machine.files, [&](const auto& one) { return is_below(one.first, path); });
+            machine.files.merge(moved);
+        });
+}
+
 void FakeHost::trim() {
     change(
         "trim", [] {}, [&] { machine.trimmed = true; });
@@ -174,6 +195,18 @@ void FakeHost::set_hostname(const std::string& name) {
 std::optional<std::string> FakeHost::probe(const std::string&, const std::string& address) {
     const auto found = machine.neighbours.find(address);
     return found == machine.neighbours.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::vector<Response> FakeHost::fetch(const std::vector<Request>& requests) {
+    std::vector<Response> responses;
+    for (const Request& request : requests) {
+        responses.push_back(network ? network(*this, request) : Response{0, "", "no route to host", false});
+    }
+    return responses;
+}
+
+void FakeHost::answer_peers(const std::string&, const Credentials&, const std::string& its_statement) {
+    statement = its_statement;
 }
 
 void FakeHost::write_table(const std::string& sector) {
@@ -252,6 +285,7 @@ void power_cycle(FakeMachine& machine) {
     machine.moment = {std::max<std::int64_t>(machine.boot_clock, 0), false};
     machine.files["/proc/sys/kernel/hostname"].content = machine.files["/etc/hostname"].content;
     machine.files["/proc/modules"].content.clear();
+    std::erase_if(machine.files, [](const auto& file) { return file.first.rfind("/run/", 0) == 0; });
     for (Interface& interface : machine.interfaces) interface.addresses.clear();
     Disk& disk = machine.disk;
     disk.partitions.clear();

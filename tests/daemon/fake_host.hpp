@@ -67,8 +67,9 @@ class FakeHost final : public Host {
     std::map<std::string, std::function<void(FakeHost&)>> reloads;  ///< by service: what it does when it is told
     std::function<void(FakeHost&)> world;                           ///< called after each wait: what goes on outside
     std::function<void(FakeHost&)> after_change;  ///< called after each change, also a half one: what must always hold
-    std::int64_t not_before = 0;                  ///< of the signers' certificates
-    std::int64_t stop_at = INT64_MAX;             ///< uptime at which the daemon is asked to end
+    std::function<Response(FakeHost&, const Request&)> network;  ///< who answers; none: nobody
+    std::int64_t not_before = 0;                                 ///< of the signers' certificates
+    std::int64_t stop_at = INT64_MAX;                            ///< uptime at which the daemon is asked to end
 
     // What a test looks at.
     std::vector<std::string> changes;  ///< one line each: "write /etc/hostname"
@@ -78,7 +79,13 @@ class FakeHost final : public Host {
     std::vector<Light> lights;
     std::set<std::string> states;  ///< every state that was ever published
     std::uint64_t published = 0;
+    std::string statement;  ///< what other nodes are told
 
+    /// Something outside changes because the daemon asked for it; the power may go before it, or before the answer.
+    void net_change(const std::string& what, const std::function<void()>& work) {
+        change(
+            what, [] {}, work);
+    }
     void put(const std::string& path, const std::string& content, const Access& access = {});
     [[nodiscard]] std::string text(const std::string& path) const;
     [[nodiscard]] bool has(const std::string& path) const { return machine.files.contains(path); }
@@ -90,6 +97,7 @@ class FakeHost final : public Host {
     void write(const std::string& path, const std::string& content, const Access& access) override;
     void remove(const std::string& path) override;
     void wipe(const std::string& path) override;
+    void rename(const std::string& path, const std::string& name) override;
     void trim() override;
     std::uint64_t free_bytes() override { return machine.free; }
 
@@ -114,6 +122,9 @@ class FakeHost final : public Host {
     // Network.
     std::vector<Interface> interfaces() override { return machine.interfaces; }
     std::optional<std::string> probe(const std::string& interface, const std::string& address) override;
+
+    std::vector<Response> fetch(const std::vector<Request>& requests) override;
+    void answer_peers(const std::string& address, const Credentials& tls, const std::string& statement) override;
 
     // The card.
     Disk disk() override { return machine.disk; }

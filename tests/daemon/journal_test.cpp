@@ -80,7 +80,7 @@ TEST(Journal, RefusesEverythingElse) {
 TEST(Journal, NotesEachStageBeforeAndAfter) {
     FakeMachine machine = new_machine("gateway");
     const auto host = host_of(machine, "gateway");
-    run_to_end(*host, "gateway");
+    run_to_end(*host);
     std::string stages;
     for (const Note& note : decode_journal(host->text(std::string(Journal::path))).notes) {
         stages += (note.kind == Note::Kind::intent ? "+" : "-") + note.stage + " ";
@@ -95,10 +95,10 @@ TEST(Journal, SaysWhereTheLastRunEnded) {
     FakeMachine machine = new_machine("gateway");
     const auto host = host_of(machine, "gateway");
     host->programs["networkctl"] = [](FakeHost&, const std::vector<std::string>&) -> Answer { throw Cut{}; };
-    EXPECT_THROW(run_to_end(*host, "gateway"), Cut);
+    EXPECT_THROW(run_to_end(*host), Cut);
     power_cycle(machine);
     const auto next = host_of(machine, "gateway");
-    run_to_end(*next, "gateway");
+    run_to_end(*next);
     EXPECT_EQ(next->lines.at(0), "the last run ended at network: everything is asked again");
 }
 
@@ -107,7 +107,7 @@ TEST(Journal, ThatIsDamagedIsMovedAsideAndBegunAnew) {
         FakeMachine machine = new_machine("gateway");
         FakeHost(machine).put(std::string(Journal::path), damaged, {0600, "root", "root"});
         const auto host = host_of(machine, "gateway");
-        run_to_end(*host, "gateway");
+        run_to_end(*host);
         EXPECT_EQ(host->text("/var/lib/makina/journal.bad"), damaged);
         EXPECT_GT(decode_journal(host->text(std::string(Journal::path))).notes.size(), 5U);
         EXPECT_THAT(host->lines.at(0), HasSubstr("the journal is begun anew: line "));
@@ -115,7 +115,7 @@ TEST(Journal, ThatIsDamagedIsMovedAsideAndBegunAnew) {
     FakeMachine machine = new_machine("gateway");
     FakeHost(machine).put(std::string(Journal::path), std::string(2 << 20, 'x'), {0600, "root", "root"});
     const auto host = host_of(machine, "gateway");
-    run_to_end(*host, "gateway");
+    run_to_end(*host);
     EXPECT_LT(host->text(std::string(Journal::path)).size(), 4096U);
 }
 

@@ -81,7 +81,7 @@ class MachineStatus : public ::testing::Test {
             ASSERT_EQ(getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
             port_ = ntohs(address.sin_port);
         }
-        server_.publish(documents);
+        server_.publish(documents.json, documents.html);
         server_.open_page("127.0.0.1", port_);
     }
     static sockaddr_in loopback(std::uint16_t port) {
@@ -124,7 +124,7 @@ TEST_F(MachineStatus, IsToldAtTheSocketAndByHttp) {
     struct stat facts {};
     ASSERT_EQ(stat((scratch_ / "run/makina/status").c_str(), &facts), 0);
     EXPECT_EQ(facts.st_mode & 0777U, 0666U);
-    server_.publish({"{}", ""});
+    server_.publish("{}", "");
     // The server's thread takes the new one with the next connection at the latest but one.
     (void)ask_status(scratch_.path());
     EXPECT_EQ(ask_status(scratch_.path()), "{}");
@@ -132,7 +132,7 @@ TEST_F(MachineStatus, IsToldAtTheSocketAndByHttp) {
 
 TEST_F(MachineStatus, ALongStatusIsToldToTheEnd) {
     const std::string document(900'000, 'x');
-    server_.publish({document, ""});
+    server_.publish(document, "");
     (void)ask_status(scratch_.path());
     EXPECT_EQ(ask_status(scratch_.path()), document);
     EXPECT_THAT(asked("GET /status.json HTTP/1.1\r\n\r\n"), EndsWith("\r\n\r\n" + document));

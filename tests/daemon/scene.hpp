@@ -39,10 +39,8 @@ inline constexpr const char* network_file = "/etc/systemd/network/10-makina.netw
 /// is true, or if a secret lies where it may not.
 void hold(FakeHost& host, const std::string& role);
 
-/// The end of the role's first boot: joined, or, for a role without a driver, waiting at the join stage.
-[[nodiscard]] bool ends_joined(const std::string& role);
-/// Runs to that end.
-void run_to_end(FakeHost& host, const std::string& role);
+/// Runs until the node has joined.
+void run_to_end(FakeHost& host);
 
 /// What two machines that have come to the same end have in common: everything on the card but diaries, clocks and
 /// time stamps.

@@ -124,7 +124,7 @@ TEST(Status, HoldsNoSecretAtAnyTime) {
     for (const std::string& role : roles()) {
         FakeMachine machine = new_machine(role);
         const auto host = host_of(machine, role);
-        run_to_end(*host, role);
+        run_to_end(*host);
         for (const Status& status : host->statuses) {
             EXPECT_THAT(to_json(status), Not(HasSubstr("secret of")));
             EXPECT_THAT(to_html(status), Not(HasSubstr("secret of")));
@@ -137,7 +137,7 @@ TEST(Status, HoldsNoSecretAtAnyTime) {
 TEST(Status, FollowsTheRun) {
     FakeMachine machine = new_machine("gateway");
     const auto host = host_of(machine, "gateway");
-    run_to_end(*host, "gateway");
+    run_to_end(*host);
     const Status& last = host->statuses.back();
     EXPECT_EQ(host->statuses.front().state, "starting");
     EXPECT_EQ(host->statuses.front().node, "");
@@ -152,7 +152,7 @@ TEST(Status, FollowsTheRun) {
     EXPECT_EQ(host->lights.back(), Light::joined);
     // The second time it is joined from the beginning.
     const auto again = host_of(machine, "gateway");
-    run_to_end(*again, "gateway");
+    run_to_end(*again);
     for (const Status::Step& step : again->statuses.back().steps) EXPECT_TRUE(step.done) << step.name;
 }
 
@@ -160,7 +160,7 @@ TEST(Status, KeepsTheLastErrorWhenItIsOver) {
     FakeMachine machine = new_machine("gateway");
     const auto host = host_of(machine, "gateway");
     host->accident = Accident{Accident::Kind::fail_before, 4, false, "input/output error"};
-    run_to_end(*host, "gateway");
+    run_to_end(*host);
     EXPECT_EQ(host->statuses.back().state, "joined");
     EXPECT_EQ(host->statuses.back().last_error, "identity: write /etc/hostname: input/output error");
 }

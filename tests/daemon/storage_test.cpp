@@ -223,7 +223,7 @@ TEST(Storage, TellsWhatIsLeftAsANoticeOfTheNode) {
     FakeMachine machine = new_machine("gateway");
     machine.disk = disk_of(16 * gib, {boot, {0x83, root_start, root_size}, {0x83, 8 * gib, gib}});
     const auto host = host_of(machine, "gateway");
-    run_to_end(*host, "gateway");
+    run_to_end(*host);
     EXPECT_EQ(host->statuses.back().notice, "mmcblk0 is left as it is: the root partition is not the last one");
 }
 

@@ -77,7 +77,7 @@ TEST(Waiting, PausesLongerAtTheSameStageAndShorterAtTheNext) {
         one.machine.interfaces[0].carrier = pauses.size() >= 8;
         world(one);
     };
-    run_to_end(*host, "worker");
+    run_to_end(*host);
     const std::vector<std::int64_t> first(pauses.begin(), pauses.begin() + 9);
     EXPECT_EQ(first, (std::vector<std::int64_t>{2, 4, 8, 16, 32, 60, 60, 60, 2}));
 }
@@ -91,7 +91,7 @@ TEST(Waiting, IsOverWhenTheCableComes) {
         one.machine.interfaces[0].carrier = one.machine.uptime > 300;
         world(one);
     };
-    run_to_end(*host, "gateway");
+    run_to_end(*host);
     EXPECT_THAT(host->lines, testing::Contains("network: done"));
     EXPECT_EQ(host->states, (std::set<std::string>{"starting", "working", "waiting", "joined"}));
 }
@@ -129,12 +129,12 @@ TEST(Waiting, GoesBackToTheNetworkWhenItsAddressIsLost) {
 }
 
 TEST(Waiting, EndsWhenItIsAskedTo) {
-    FakeMachine machine = new_machine("etcd");
-    const auto host = host_of(machine, "etcd");
+    FakeMachine machine = new_machine("worker");
+    const auto host = host_of(machine, "worker");
     host->stop_at = 30;
     EXPECT_EQ(run(*host, {}), Ending::stopped);
     FakeMachine joined = new_machine("gateway");
-    run_to_end(*host_of(joined, "gateway"), "gateway");
+    run_to_end(*host_of(joined, "gateway"));
     const auto staying = host_of(joined, "gateway");
     staying->stop_at = joined.uptime + 1;
     EXPECT_EQ(run(*staying, {}), Ending::stopped);
@@ -149,8 +149,7 @@ TEST(Waiting, TellsWhatAPersonHasToDo) {
          "the others kubeadm join --config /etc/kubernetes/makina/join.yaml"},
         {"worker", "a person to run kubeadm join --config /etc/kubernetes/makina/join.yaml"},
         {"load-balancer", "haproxy to run; systemctl status haproxy tells why it does not"},
-        {"gateway", "nftables to run; systemctl status nftables tells why it does not"},
-        {"etcd", "its join driver, which this version does not have"}};
+        {"gateway", "the firewall's rules; systemctl status nftables tells why there are none"}};
     for (const auto& [role, expected] : words) {
         FakeMachine machine = new_machine(role);
         const auto host = host_of(machine, role);
@@ -175,6 +174,56 @@ TEST(Waiting, ALoadBalancerNeedsBothOfItsPrograms) {
     EXPECT_EQ(host->statuses.back().waiting_for,
               "keepalived to run; systemctl status keepalived tells why it does not");
     EXPECT_FALSE(host->has(kept::joined));
+}
+
+/// What a gateway waits for whose image shares an address, hands over connections and answers names.
+std::string gateway_waits_for(FakeMachine& machine) {
+    const auto host = host_of(machine, "gateway");
+    host->world = nullptr;
+    RunOptions options;
+    options.most_rounds = 3;
+    EXPECT_EQ(run(*host, options), Ending::stopped);
+    EXPECT_FALSE(host->has(kept::joined));
+    return host->statuses.back().waiting_for;
+}
+
+TEST(Waiting, AGatewayHasJoinedWhenItReallyIsOne) {
+    FakeMachine machine = new_machine("gateway");
+    const auto host = host_of(machine, "gateway");
+    const std::string units = "/etc/systemd/system/";
+    EXPECT_EQ(gateway_waits_for(machine), "the firewall's rules; systemctl status nftables tells why there are none");
+    host->put("/run/active/nftables", "");
+    host->put("/etc/sysctl.d/90-makina.conf", "kernel.panic = 10\n");
+    host->put("/proc/sys/net/ipv4/ip_forward", "0\n");
+    EXPECT_EQ(gateway_waits_for(machine), "the kernel to pass packets on, which nftables switches on");
+    host->put("/proc/sys/net/ipv4/ip_forward", "1\n");
+    host->put(units + "makina-dnsmasq.service", "");
+    EXPECT_EQ(gateway_waits_for(machine),
+              "makina-dnsmasq to run; systemctl status makina-dnsmasq tells why it does not");
+    // Where gateways share an address, only the one that has it answers.
+    host->put(units + "keepalived.service.d/makina.conf", "");
+    host->put(units + "conntrackd.service.d/makina.conf", "");
+    EXPECT_EQ(gateway_waits_for(machine), "conntrackd to run; systemctl status conntrackd tells why it does not");
+    host->put("/run/active/conntrackd", "");
+    EXPECT_EQ(gateway_waits_for(machine), "keepalived to run; systemctl status keepalived tells why it does not");
+    host->put("/run/active/keepalived", "");
+    run_to_end(*host, "gateway");
+}
+
+TEST(Waiting, AGatewayStartsWhatNothingHasStarted) {
+    FakeMachine machine = new_machine("gateway");
+    const auto host = host_of(machine, "gateway");
+    host->world = nullptr;
+    host->put("/etc/systemd/system/makina-dnsmasq.service", "");
+    host->programs["systemctl"] = [](FakeHost& one, const std::vector<std::string>& argv) {
+        if (argv.at(1) == "is-active") return Answer{one.has("/run/active/" + argv.at(2)) ? 0 : 3, "", ""};
+        one.put("/run/active/" + argv.at(2), "");
+        one.put("/proc/sys/net/ipv4/ip_forward", "1\n");
+        return Answer{};
+    };
+    run_to_end(*host, "gateway");
+    EXPECT_THAT(host->changes, testing::Contains("run systemctl restart nftables"));
+    EXPECT_THAT(host->changes, testing::Contains("run systemctl start makina-dnsmasq"));
 }
 
 TEST(Waiting, AKubeletThatDoesNotRunHasNotJoined) {

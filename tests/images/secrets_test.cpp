@@ -128,7 +128,7 @@ std::map<std::string, std::set<std::string>> folder_secrets(const Subject& subje
         if (text.find("PRIVATE KEY-----") != std::string::npos) {
             secrets[name] = spellings(private_number(text));
             secrets[name].merge(pem_lines(text));
-        } else if (name == "vrrp.secret" || name == "encryption.key") {
+        } else if (name == "encryption.key") {
             secrets[name] = {text.substr(0, text.find('\n'))};
         }
     }
@@ -142,14 +142,14 @@ TEST_P(Secrets, OfTheClusterAreOnACardOnlyIfItsRoleNeedsThem) {
     const Mapped image(card(subject).path);
     std::set<std::string> found;
     const auto secrets = folder_secrets(subject);
-    ASSERT_GE(secrets.size(), 8U) << "the keys' folder was not read";
+    ASSERT_GE(secrets.size(), 7U) << "the keys' folder was not read";
     for (const auto& [name, forms] : secrets) {
         if (has_any(image, forms)) found.insert(name);
     }
     const std::map<std::string, std::set<std::string>> needed = {
         {"control-plane",
          {"kubernetes-ca.key", "etcd-ca.key", "front-proxy-ca.key", "service-account.key", "encryption.key"}},
-        {"load-balancer", {"vrrp.secret"}},
+        {"load-balancer", {}},
         {"worker", {}},
         {"gateway", {}},
         {"etcd", {}}};

@@ -285,6 +285,11 @@ std::string Machine::daemon_status() const {
     return result.status == 0 ? result.output : "";
 }
 
+fs::path Machine::network() const {
+    if (!is_on()) throw Error(name_ + " is off");
+    return "/proc/" + std::to_string(holder_->pid()) + "/ns/net";
+}
+
 fs::path Machine::file(const std::string& path) const {
     if (!is_on()) return layer().string() + path;
     return "/proc/" + std::to_string(holder_->pid()) + "/root" + root().string() + path;

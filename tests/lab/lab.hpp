@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 [[nodiscard]] std::string why_not();
 
 /// A folder in memory, ours alone, where cards are; made at its first use, by which this process leaves the mounts of
-/// the others.
+/// the others. That use has to be in the first thread: the threads that it makes later see the folder too.
 [[nodiscard]] const fs::path& workshop();
 
 /// Namespaces that live as long as this does, held by a process that only collects children.
@@ -97,6 +97,9 @@ class Machine {
     pid_t start_daemon(const std::vector<std::string>& arguments = {}) const;
     /// What the daemon says of itself; empty if it does not answer.
     [[nodiscard]] std::string daemon_status() const;
+
+    /// Its network, for setns(2); the machine is on.
+    [[nodiscard]] fs::path network() const;
 
     [[nodiscard]] const std::string& name() const { return name_; }
     [[nodiscard]] const fs::path& card() const { return card_; }

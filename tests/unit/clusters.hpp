@@ -48,6 +48,26 @@ inline Profile pair() {
     return profile;
 }
 
+// Two gateways that share an address on both sides and know each other's connections.
+inline Profile two_gateways() {
+    Profile profile = pair();
+    profile.name = "two-gateways";
+    profile.nodes.back().address = address("192.168.3.2");
+    profile.nodes.push_back(node("gateway-2", Role::gateway, "192.168.3.3"));
+    Gateway& gateway = profile.gateway;
+    gateway.vrid = 78;
+    gateway.uplink_address = address("192.168.1.9");
+    gateway.conntrack_sync = true;
+    gateway.dns = true;
+    gateway.dhcp = true;
+    gateway.dhcp_first = address("192.168.3.100");
+    gateway.dhcp_last = address("192.168.3.150");
+    gateway.forwards = {{"tcp", 443, address("192.168.3.11"), 30443},
+                        {"tcp", 22, address("192.168.3.2"), 22, parse_subnet("192.168.1.0/24")},
+                        {"tcp", 22, address("192.168.3.3"), 22}};
+    return profile;
+}
+
 // T2: etcd on machines of its own, three balancers.
 inline Profile external_etcd() {
     Profile profile = pair();

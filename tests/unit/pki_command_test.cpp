@@ -71,7 +71,7 @@ TEST_F(KeysCommand, ShowsFingerprintsAndWhatWasIssued) {
     const Issued issued = card();
     EXPECT_NE(output({"keys", "show"}).find("worker-1          1      " + issued.card), std::string::npos);
     const Json shown = Json::parse(output({"keys", "show", "--json"}));
-    EXPECT_EQ(shown["keys"].size(), 9U);
+    EXPECT_EQ(shown["keys"].size(), 8U);
     ASSERT_EQ(shown["bundles"].size(), 1U);
     EXPECT_EQ(shown["bundles"][0]["state"], "current");
     EXPECT_EQ(shown["bundles"][0]["card"], issued.card);
@@ -89,9 +89,9 @@ TEST_F(KeysCommand, RotatesInTwoSteps) {
     EXPECT_EQ(refusal({"keys", "rotate", "--finish"}),
               "1 makina-image: there is no rotation to finish: makina-image keys rotate begins one\n");
     (void)output({"keys", "rotate"});
-    EXPECT_EQ(Json::parse(output({"keys", "show", "--json"}))["keys"].size(), 11U);
+    EXPECT_EQ(Json::parse(output({"keys", "show", "--json"}))["keys"].size(), 10U);
     (void)output({"keys", "rotate", "--finish", "--compromised"});
-    EXPECT_EQ(Json::parse(output({"keys", "show", "--json"}))["keys"].size(), 9U);
+    EXPECT_EQ(Json::parse(output({"keys", "show", "--json"}))["keys"].size(), 8U);
 }
 
 TEST_F(KeysCommand, BacksUpAndRestores) {
@@ -282,7 +282,7 @@ TEST(RecipientOf, SaysWhatTheProfileSays) {
                                                           "master-1", "api.home.arpa"}));
     EXPECT_EQ(master.api_addresses, (std::vector<std::string>{"10.96.0.1", "192.168.3.251", "192.168.3.240"}));
     EXPECT_EQ(master.admin_group, "kubeadm:cluster-admins");
-    EXPECT_FALSE(master.external_etcd || master.offline || master.static_balancer);
+    EXPECT_FALSE(master.external_etcd || master.offline);
     EXPECT_EQ(recipient_of(profile, *profile.find("gateway-1")).header.interface, profile.gateway.inside);
     profile.kubernetes.version = {1, 28, 15};
     profile.pki = Pki::offline;
@@ -294,8 +294,6 @@ TEST(RecipientOf, SaysWhatTheProfileSays) {
               (std::vector<std::string>{"10.96.0.1", "192.168.3.251", "192.168.3.240", "10.0.0.7"}));
     const Profile external = clusters::external_etcd();
     EXPECT_TRUE(recipient_of(external, *external.find("master-1")).external_etcd);
-    const Profile pods = clusters::static_pods();
-    EXPECT_TRUE(recipient_of(pods, *pods.find("master-1")).static_balancer);
 }
 
 }  // namespace

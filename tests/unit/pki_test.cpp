@@ -46,7 +46,7 @@ TEST(Pki, MakesAFolderThatOnlyItsOwnerCanReadWhateverTheUmaskIs) {
         EXPECT_EQ(mode_of(folder), 0700U);
         EXPECT_EQ(mode_of(scratch / "config"), 0700U);
         const auto modes = modes_in(folder);
-        EXPECT_EQ(modes.size(), 20U);
+        EXPECT_EQ(modes.size(), 19U);
         for (const auto& [path, mode] : modes) EXPECT_EQ(mode, path == "signing-1" ? 0700U : 0600U) << path;
         EXPECT_EQ(names_in(scratch / "config/makina"), "home ");
     }
@@ -60,8 +60,7 @@ TEST(Pki, GivesEveryClusterItsOwnIdAndSecrets) {
     const Keys b(scratch / "b", "b", "");
     EXPECT_NE(a.cluster_id(), b.cluster_id());
     EXPECT_EQ(a.cluster_id().size(), 32U);
-    EXPECT_EQ(Material(scratch / "a", "").secret("vrrp.secret").size(), 8U);
-    for (const char* const name : {"vrrp.secret", "encryption.key", "kubernetes-ca.key", "service-account.key"}) {
+    for (const char* const name : {"encryption.key", "kubernetes-ca.key", "service-account.key"}) {
         EXPECT_NE(slurp(scratch / "a" / name), slurp(scratch / "b" / name)) << name;
     }
 }
@@ -96,7 +95,7 @@ TEST(Pki, FillsAnEmptyFolderAndMakesAHalfMadeOneAnew) {
     EXPECT_EQ(mode_of(scratch / "keys"), 0700U);
     EXPECT_EQ(keys_folder(scratch / "keys"), KeysFolder::plain);
     EXPECT_EQ(names_in(scratch.path()), "keys ");
-    EXPECT_EQ(Keys(scratch / "keys", "home", "").facts().size(), 9U);
+    EXPECT_EQ(Keys(scratch / "keys", "home", "").facts().size(), 8U);
 }
 
 TEST(Pki, DoesNotFollowALinkThatStandsWhereItWrites) {
@@ -220,15 +219,12 @@ TEST(Pki, EncryptsEveryPrivateThingUnderAPassphrase) {
     }
     EXPECT_EQ(hidden, 7);
     const Material material(folder, "correct horse");
-    for (const char* const name : {"vrrp.secret", "encryption.key"}) {
-        EXPECT_EQ(slurp(folder / name).rfind("makina-secret 1\n", 0), 0U);
-        EXPECT_EQ(slurp(folder / name).find(material.secret(name)), std::string::npos);
-    }
+    EXPECT_EQ(slurp(folder / "encryption.key").rfind("makina-secret 1\n", 0), 0U);
+    EXPECT_EQ(slurp(folder / "encryption.key").find(material.secret("encryption.key")), std::string::npos);
     // One secret cannot stand for another.
-    std::filesystem::copy_file(folder / "vrrp.secret", folder / "encryption.key",
-                               std::filesystem::copy_options::overwrite_existing);
-    EXPECT_EQ(words_of([&] { (void)material.secret("encryption.key"); }),
-              (folder / "encryption.key").string() + ": the passphrase is wrong, or a byte has changed");
+    std::filesystem::copy_file(folder / "encryption.key", folder / "another.key");
+    EXPECT_EQ(words_of([&] { (void)material.secret("another.key"); }),
+              (folder / "another.key").string() + ": the passphrase is wrong, or a byte has changed");
 }
 
 TEST(Pki, TellsWhatItHas) {
@@ -237,14 +233,14 @@ TEST(Pki, TellsWhatItHas) {
     std::vector<std::string> names;
     for (const KeyFact& fact : keys.facts()) {
         names.push_back(fact.name);
-        const bool secret = fact.name == "vrrp.secret" || fact.name == "encryption.key";
+        const bool secret = fact.name == "encryption.key";
         EXPECT_EQ(fact.fingerprint.size(), secret ? 0U : 64U) << fact.name;
         const std::int64_t lifetime = fact.name == "signer" ? 5 * year : 20 * year;
         const bool expires = !secret && fact.name != "service-account";
         EXPECT_EQ(fact.not_after, expires ? now + lifetime : 0) << fact.name;
     }
     EXPECT_EQ(names, (std::vector<std::string>{"signing-ca", "signer", "kubernetes-ca", "etcd-ca", "front-proxy-ca",
-                                               "makina-ca", "service-account", "vrrp.secret", "encryption.key"}));
+                                               "makina-ca", "service-account", "encryption.key"}));
     const Trust trust = trust_of_keys(scratch / "keys");
     EXPECT_EQ(trust.cluster_id, keys.cluster_id());
     EXPECT_EQ(trust.anchors.size(), 1U);

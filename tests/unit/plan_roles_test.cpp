@@ -3,8 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "builder/plan/parts.hpp"
 #include "firstboot/bundle/error.hpp"
+#include "firstboot/bundle/payload.hpp"
 #include "tests/unit/clusters.hpp"
 #include "tests/unit/plans.hpp"
 
@@ -14,6 +17,7 @@ namespace {
 using plans::content;
 using plans::enabled;
 using plans::node_of;
+using plans::overlays_folder;
 using plans::plan_of;
 using plans::problem;
 using testing::ElementsAre;
@@ -170,8 +174,8 @@ TEST(Plan, BalancersFollowThePortOfTheProfile) {
                 HasSubstr("\n    bind *:9000\n"));
     EXPECT_THAT(content(plan_of(clusters::external_etcd(), "lb-3"), "/etc/haproxy/haproxy.cfg"),
                 HasSubstr("\n    bind *:64430\n"));
-    EXPECT_THAT(content(plan_of(clusters::external_etcd(), "lb-3"), "/usr/lib/makina/check-api"),
-                HasSubstr("'https://127.0.0.1:64430/readyz'"));
+    EXPECT_THAT(content(plan_of(clusters::external_etcd(), "lb-3"), "/etc/keepalived/keepalived.conf"),
+                HasSubstr("\n    script \"/usr/lib/makina/check-api https://127.0.0.1:64430/readyz\"\n"));
 }
 
 TEST(Plan, BalancersKeepLongConnections) {
@@ -184,7 +188,7 @@ TEST(Plan, BalancersAskTheControlPlanesThemselves) {
     const std::string config = content(plan_of(clusters::pair(), "lb-1"), "/etc/haproxy/haproxy.cfg");
     for (const char* line :
          {"\n    http-check send meth GET uri /readyz\n", "\n    http-check expect status 200\n",
-          "\n    default-server check check-ssl verify none inter 1s rise 2 fall 3\n",
+          "\n    default-server check check-ssl verify none inter 1s fastinter 500ms fall 3 rise 3 tcp-ut 15s\n",
           "\n    server master-1 192.168.3.251:6443\n", "\n    server master-3 192.168.3.253:6443\n"}) {
         EXPECT_THAT(config, HasSubstr(line));
     }
@@ -198,29 +202,117 @@ TEST(Plan, TheVirtualAddressNeedsAWorkingFrontend) {
     const ImagePlan plan = plan_of(clusters::pair(), "lb-2");
     const std::string config = content(plan, "/etc/keepalived/keepalived.conf");
     for (const char* line :
-         {"\n    script \"/usr/lib/makina/check-api\"\n", "\n    weight 0\n", "\n    state BACKUP\n",
-          "\n    nopreempt\n", "\n    virtual_router_id 77\n", "\n    unicast_src_ip 192.168.3.242\n",
-          "\n    unicast_peer {\n        192.168.3.241\n    }\n", "\n        192.168.3.240/24 dev eth0\n",
-          "\n    track_script {\n        api\n    }\n", "\n    enable_script_security\n"}) {
+         {"\n    script \"/usr/lib/makina/check-api https://127.0.0.1:9000/readyz\"\n",
+          "\n    script \"/usr/lib/makina/check-address 192.168.3.242\"\n", "\n    weight 0\n", "\n    init_fail\n",
+          "\n    state BACKUP\n", "\n    nopreempt\n", "\n    virtual_router_id 77\n", "\n    priority 244\n",
+          "\n    unicast_src_ip 192.168.3.242\n", "\n        192.168.3.241 min_ttl 255 max_ttl 255\n    }\n",
+          "\n        192.168.3.240/32 dev eth0\n", "\n    track_script {\n        api\n        own_address\n    }\n",
+          "\n    enable_script_security\n", "\n    vrrp_check_unicast_src\n"}) {
         EXPECT_THAT(config, HasSubstr(line));
     }
+    EXPECT_THAT(config, Not(HasSubstr("auth")));
     EXPECT_EQ(plan.files.find("/usr/lib/makina/check-api")->mode, 0755U);
+    EXPECT_EQ(plan.files.find("/usr/lib/makina/check-address")->mode, 0755U);
+    EXPECT_THAT(content(plan, "/etc/sysctl.d/91-makina-balancer.conf"), HasSubstr("\nnet.ipv4.ip_nonlocal_bind = 1\n"));
     EXPECT_TRUE(enabled(plan, "haproxy.service"));
     EXPECT_TRUE(enabled(plan, "keepalived.service"));
     EXPECT_THAT(content(plan, "/etc/systemd/system/keepalived.service.d/makina.conf"),
-                HasSubstr("\nAfter=haproxy.service\n"));
+                testing::AllOf(HasSubstr("\nAfter=haproxy.service\n"),
+                               HasSubstr("\nExecStopPost=-/usr/bin/ip address delete 192.168.3.240/32 dev eth0\n")));
     EXPECT_THAT(content(plan, "/etc/systemd/system/haproxy.service.d/makina.conf"), HasSubstr("\nRestart=always\n"));
+}
+
+/// The name that the configuration gives to keepalived's process.
+std::string process_name(const std::string& config) {
+    const std::string word = "    vrrp_process_name ";
+    const auto at = config.find(word) + word.size();
+    return config.substr(at, config.find('\n', at) - at);
+}
+
+TEST(Plan, ARunningBalancerCanBeAskedForItsConfiguration) {
+    EXPECT_THAT(content(plan_of(clusters::pair(), "lb-1"), "/etc/haproxy/haproxy.cfg"),
+                HasSubstr("\n    bind 127.0.0.1:8404\n"));
+    EXPECT_THAT(content(plan_of(clusters::pair(), "lb-1"), "/etc/haproxy/haproxy.cfg"),
+                HasSubstr(" file /etc/haproxy/haproxy.cfg if { path /configuration }\n"));
+    std::set<std::string> names;
+    Profile other = clusters::pair();
+    other.vrid = 78;
+    for (const Profile& profile : {clusters::pair(), other}) {
+        for (const char* const node : {"lb-1", "lb-2"}) {
+            const std::string config = content(plan_of(profile, node), "/etc/keepalived/keepalived.conf");
+            const std::string name = process_name(config);
+            EXPECT_EQ(name, process_name(content(plan_of(profile, node), "/etc/keepalived/keepalived.conf")));
+            EXPECT_LE(name.size(), 15U);
+            names.insert(name);
+        }
+    }
+    EXPECT_EQ(names.size(), 4U);
+}
+
+TEST(Plan, BundlesOfBalancersCarryWhatTheImagesHave) {
+    Profile own = clusters::pair();
+    own.extras[Role::load_balancer].files = {{"/etc/haproxy/haproxy.cfg", "a person's own\n", 0644}};
+    for (const Profile& profile : {clusters::pair(), clusters::external_etcd(), own, clusters::static_pods()}) {
+        int count = 0;
+        for (const Node& node : profile.nodes) {
+            const ImagePlan plan = plan_of(profile, node.name);
+            for (const Payload& payload : handed_over(profile, node, overlays_folder())) {
+                const PayloadKind* const kind = payload_kind(to_string(node.role), payload.name);
+                ASSERT_NE(kind, nullptr) << payload.name;
+                EXPECT_EQ(payload.content, content(plan, std::string(kind->image_file)));
+                EXPECT_FALSE(kind->secret);
+                ++count;
+            }
+        }
+        EXPECT_EQ(count, profile.api.balancer == Balancer::static_pod
+                             ? 3 * 4
+                             : static_cast<int>(profile.with_role(Role::load_balancer).size()) * 2);
+    }
+    const Profile fewer = [] {
+        Profile profile = clusters::pair();
+        std::erase_if(profile.nodes, [](const Node& node) { return node.name == "master-3"; });
+        return profile;
+    }();
+    const auto before = handed_over(clusters::pair(), *fewer.find("lb-1"), overlays_folder());
+    const auto after = handed_over(fewer, *fewer.find("lb-1"), overlays_folder());
+    EXPECT_NE(before.at(0).content, after.at(0).content);
+    EXPECT_EQ(before.at(1).content, after.at(1).content) << "keepalived has nothing to do with control planes";
+}
+
+TEST(Plan, PodsStartAnewWithANewConfiguration) {
+    const auto annotation = [](const ImagePlan& plan, const std::string& pod) {
+        const std::string manifest = content(plan, "/etc/kubernetes/manifests/" + pod + ".yaml");
+        const auto at = manifest.find("    makina-configuration: ");
+        return at == std::string::npos ? manifest : manifest.substr(at, manifest.find('\n', at) - at);
+    };
+    Profile more = clusters::static_pods();
+    more.nodes.push_back(clusters::node("master-4", Role::control_plane, "192.168.3.254"));
+    for (const char* const pod : {"haproxy", "keepalived"}) {
+        const std::string before = annotation(plan_of(clusters::static_pods(), "master-1"), pod);
+        EXPECT_EQ(before, annotation(plan_of(clusters::static_pods(), "master-1"), pod));
+        EXPECT_NE(before, annotation(plan_of(more, "master-1"), pod));
+        EXPECT_EQ(before.size(), std::string("    makina-configuration: \"01234567\"").size());
+    }
 }
 
 TEST(Plan, StaticPodsBalanceOnTheControlPlanes) {
     const ImagePlan plan = plan_of(clusters::static_pods(), "master-3");
     EXPECT_THAT(content(plan, "/etc/kubernetes/manifests/haproxy.yaml"),
-                HasSubstr("image: docker.io/library/haproxy:3."));
+                HasSubstr("image: \"docker.io/library/haproxy:3.0.11-alpine\"\n"));
+    EXPECT_THAT(content(plan, "/etc/kubernetes/manifests/keepalived.yaml"),
+                HasSubstr("image: \"docker.io/osixia/keepalived:2.0.20\"\n"));
     EXPECT_THAT(content(plan, "/etc/haproxy/haproxy.cfg"), HasSubstr("\n    bind *:8443\n"));
     EXPECT_THAT(content(plan, "/etc/keepalived/keepalived.conf"),
                 HasSubstr("\n        192.168.3.251\n        192.168.3.252\n    }\n"));
     EXPECT_FALSE(enabled(plan, "haproxy.service"));
     EXPECT_EQ(plan_of(clusters::pair(), "master-1").files.find("/etc/kubernetes/manifests/haproxy.yaml"), nullptr);
+    // kubeadm join wants an empty folder of manifests.
+    EXPECT_THAT(content(plan, "/etc/kubernetes/makina/join.yaml"),
+                HasSubstr("\n    - \"DirAvailable--etc-kubernetes-manifests\"\n"));
+    Profile own = clusters::static_pods();
+    own.api.haproxy_image = "registry.home.arpa:5000/haproxy@sha256:" + std::string(64, 'a');
+    EXPECT_THAT(content(plan_of(own, "master-1"), "/etc/kubernetes/manifests/haproxy.yaml"),
+                HasSubstr("image: \"registry.home.arpa:5000/haproxy@sha256:" + std::string(64, 'a') + "\"\n"));
 }
 
 TEST(Plan, WithoutABalancerThereIsNone) {
@@ -234,14 +326,11 @@ TEST(Plan, WithoutABalancerThereIsNone) {
 
 // --- etcd ---
 
-TEST(Plan, EtcdMembersAgreeOnEachOther) {
-    // Addresses of the unit and of the restore differed; here both come from the same nodes.
-    const std::string cluster =
-        "\nETCD_INITIAL_CLUSTER='etcd-1=https://192.168.3.231:2380,etcd-2=https://192.168.3.232:2380,"
-        "etcd-3=https://192.168.3.233:2380'\n";
+TEST(Plan, EtcdSpeaksOnlyWithItsOwnCluster) {
+    // Who the members are is decided on the nodes: an image that said it could found a second cluster.
     for (const char* node : {"etcd-1", "etcd-2", "etcd-3"}) {
         const std::string config = content(plan_of(clusters::external_etcd(), node), "/etc/default/etcd");
-        EXPECT_THAT(config, HasSubstr(cluster));
+        EXPECT_THAT(config, Not(HasSubstr("ETCD_INITIAL_CLUSTER")));
         EXPECT_THAT(config, HasSubstr("\nETCD_NAME='" + std::string(node) + "'\n"));
         EXPECT_THAT(config, HasSubstr("\nETCD_CLIENT_CERT_AUTH='true'\n"));
         EXPECT_THAT(config, HasSubstr("\nETCD_PEER_CLIENT_CERT_AUTH='true'\n"));
@@ -254,7 +343,7 @@ TEST(Plan, EtcdWaitsForItsCertificate) {
     EXPECT_TRUE(enabled(plan, "etcd.service"));
     EXPECT_THAT(content(plan, "/etc/systemd/system/etcd.service.d/makina.conf"),
                 HasSubstr("\nConditionPathExists=/etc/etcd/pki/server.crt\n"
-                          "ConditionPathExists=/var/lib/makina/etcd-ready\n"));
+                          "ConditionPathExists=/var/lib/makina/etcd.env\n"));
     EXPECT_THAT(content(plan, "/usr/lib/tmpfiles.d/makina-etcd.conf"),
                 HasSubstr("\nd /etc/etcd/pki 0750 root etcd -\n"));
 }
@@ -277,20 +366,145 @@ TEST(Plan, TheGatewayLetsTheClusterOutAndNobodyIn) {
          {"define uplink = \"eth0\"\n", "define inside = \"eth1\"\n",
           "type filter hook forward priority filter; policy drop;\n",
           "type filter hook input priority filter; policy drop;\n", "        iifname $inside oifname $uplink accept\n",
-          "        iifname $uplink oifname $inside ct status dnat accept\n", "        oifname $uplink masquerade\n"}) {
+          "        iifname $inside oifname $uplink masquerade\n"}) {
         EXPECT_THAT(rules, HasSubstr(line));
     }
-    EXPECT_THAT(rules, Not(HasSubstr("iifname $uplink oifname $inside accept")));
-    EXPECT_THAT(rules, Not(HasSubstr("dport")));
+    EXPECT_THAT(rules, Not(HasSubstr("$uplink oifname $inside accept")));
+    EXPECT_THAT(rules, Not(HasSubstr("dnat ip to")));
     EXPECT_TRUE(enabled(plan, "nftables.service"));
-    EXPECT_THAT(content(plan, "/etc/sysctl.d/91-makina-gateway.conf"), HasSubstr("\nnet.ipv4.ip_forward = 1\n"));
+    // Packets are passed on only while there are rules.
+    EXPECT_THAT(content(plan, "/etc/systemd/system/nftables.service.d/makina.conf"),
+                HasSubstr("\nExecStartPost=/usr/sbin/sysctl --quiet --write net.ipv4.ip_forward=1\nExecStop=\n"
+                          "ExecStop=/usr/sbin/sysctl --quiet --write net.ipv4.ip_forward=0\n"));
+    for (const auto& [path, file] : plan.files.files()) {
+        EXPECT_TRUE(path.rfind("/etc/sysctl.d/", 0) != 0 || file.content.find("ip_forward") == std::string::npos)
+            << path;
+    }
+}
+
+TEST(Plan, TheGatewayRemembersAsManyConnectionsAsTheProfileSays) {
+    const auto sysctls = [](const Profile& profile) {
+        return content(plan_of(profile, "gateway-1"), "/etc/sysctl.d/91-makina-gateway.conf");
+    };
+    Profile profile = clusters::pair();
+    EXPECT_THAT(sysctls(profile), HasSubstr("\nnet.netfilter.nf_conntrack_buckets = 131072\n"
+                                            "net.netfilter.nf_conntrack_max = 131072\n"));
+    profile.gateway.connections = 70000;
+    EXPECT_THAT(sysctls(profile), HasSubstr("\nnet.netfilter.nf_conntrack_buckets = 73728\n"
+                                            "net.netfilter.nf_conntrack_max = 70000\n"));
 }
 
 TEST(Plan, TheGatewayPassesWhatTheProfileForwards) {
     Profile profile = clusters::pair();
-    profile.gateway.forwards = {{"tcp", 443, clusters::address("192.168.3.11"), 30443}};
+    profile.gateway.forwards = {{"tcp", 443, clusters::address("192.168.3.11"), 30443},
+                                {"udp", 53, clusters::address("192.168.3.11"), 53, parse_subnet("192.168.1.0/24")}};
     EXPECT_THAT(content(plan_of(profile, "gateway-1"), "/etc/nftables.conf"),
-                HasSubstr("\n        iifname $uplink tcp dport 443 dnat ip to 192.168.3.11:30443\n"));
+                HasSubstr("\n        tcp dport 443 dnat ip to 192.168.3.11:30443\n"
+                          "        ip saddr 192.168.1.0/24 udp dport 53 dnat ip to 192.168.3.11:53\n"));
+}
+
+TEST(Plan, GatewaysShareTheAddressThatTheNodesHaveAsTheirs) {
+    const Profile profile = clusters::two_gateways();
+    const ImagePlan plan = plan_of(profile, "gateway-2");
+    EXPECT_THAT(content(plan_of(profile, "worker-1"), "/etc/systemd/network/10-makina.network"),
+                HasSubstr("\nGateway=192.168.3.1\n"));
+    EXPECT_THAT(content(plan, "/etc/systemd/network/10-makina-inside.network"),
+                HasSubstr("\nAddress=192.168.3.3/24\n"));
+    const std::string config = content(plan, "/etc/keepalived/keepalived.conf");
+    for (const char* line :
+         {"\n    state BACKUP\n    priority 100\n    track_interface {\n        eth0 weight -20\n    }\n",
+          "\n    weight -20\n    init_fail\n", "\n    virtual_router_id 78\n",
+          "\n    unicast_peer {\n        192.168.3.2\n    }\n    check_unicast_src\n",
+          "\n        192.168.3.1/32 dev eth1\n", "\n        192.168.1.9/32 dev eth0 no_track\n",
+          "\n    notify /usr/lib/makina/gateway-moved\n"}) {
+        EXPECT_THAT(config, HasSubstr(line));
+    }
+    // Whoever held it before would take it back from whoever has it now.
+    EXPECT_THAT(content(plan_of(profile, "gateway-1"), "/etc/keepalived/keepalived.conf"),
+                HasSubstr("\n    priority 100\n"));
+    EXPECT_TRUE(enabled(plan, "keepalived.service"));
+    const std::string drop_in = content(plan, "/etc/systemd/system/keepalived.service.d/makina.conf");
+    EXPECT_THAT(drop_in, HasSubstr("\nExecStopPost=-/usr/bin/ip address delete 192.168.3.1/32 dev eth1\n"));
+    // A card that is plugged in again starts it anew.
+    EXPECT_THAT(drop_in, HasSubstr("\nBindsTo=sys-subsystem-net-devices-eth1.device\n"));
+    EXPECT_NE(plan.files.find("/etc/systemd/system/sys-subsystem-net-devices-eth1.device.wants/keepalived.service"),
+              nullptr);
+    EXPECT_EQ(device_unit("usb-lan.2"), "sys-subsystem-net-devices-usb\\x2dlan.2.device");
+    EXPECT_THAT(content(plan, "/etc/nftables.conf"), HasSubstr("\ndefine gateways = {\n    192.168.3.2,\n}\n"));
+}
+
+TEST(Plan, OneGatewaySharesNothing) {
+    const ImagePlan plan = plan_of(clusters::pair(), "gateway-1");
+    for (const char* path : {"/etc/keepalived/keepalived.conf", "/etc/conntrackd/conntrackd.conf",
+                             "/usr/lib/makina/gateway-moved", "/usr/lib/makina/check-uplink"}) {
+        EXPECT_EQ(plan.files.find(path), nullptr) << path;
+    }
+    EXPECT_FALSE(enabled(plan, "keepalived.service"));
+    EXPECT_FALSE(enabled(plan, "conntrackd.service"));
+    const std::vector<std::string> packages = packages_for(clusters::pair(), Role::gateway);
+    EXPECT_THAT(packages, Not(testing::Contains("keepalived")));
+    EXPECT_THAT(packages, Not(testing::Contains("conntrackd")));
+}
+
+TEST(Plan, GatewaysKnowEachOthersConnectionsIfAsked) {
+    Profile profile = clusters::two_gateways();
+    const ImagePlan plan = plan_of(profile, "gateway-1");
+    EXPECT_THAT(content(plan, "/etc/conntrackd/conntrackd.conf"),
+                HasSubstr("\n        IPv4_address 192.168.3.2\n        IPv4_Destination_Address 192.168.3.3\n"));
+    EXPECT_THAT(content(plan, "/usr/lib/makina/gateway-moved"), HasSubstr("    for step in -c -f -R -B; do\n"));
+    EXPECT_TRUE(enabled(plan, "conntrackd.service"));
+    EXPECT_THAT(packages_for(profile, Role::gateway), testing::IsSupersetOf({"keepalived", "conntrackd"}));
+    EXPECT_THAT(content(plan, "/etc/nftables.conf"),
+                HasSubstr("\n        iifname $inside oifname $uplink snat ip to 192.168.1.9\n"));
+    profile.gateway.conntrack_sync = false;
+    profile.gateway.uplink_address.reset();
+    const ImagePlan without = plan_of(profile, "gateway-1");
+    EXPECT_EQ(without.files.find("/etc/conntrackd/conntrackd.conf"), nullptr);
+    EXPECT_THAT(content(without, "/usr/lib/makina/gateway-moved"), Not(HasSubstr("conntrackd")));
+    EXPECT_FALSE(enabled(without, "conntrackd.service"));
+    EXPECT_THAT(content(without, "/etc/nftables.conf"),
+                HasSubstr("\n        iifname $inside oifname $uplink masquerade\n"));
+}
+
+TEST(Plan, WhatLeadsToAGatewayIsOpenOnThatOneAlone) {
+    const Profile profile = clusters::two_gateways();
+    const std::string first = content(plan_of(profile, "gateway-1"), "/etc/nftables.conf");
+    EXPECT_THAT(first, HasSubstr("\n        ip saddr 192.168.1.0/24 tcp dport 22 dnat ip to 192.168.3.2:22\n"));
+    EXPECT_THAT(first, Not(HasSubstr("192.168.3.3:22")));
+    const std::string second = content(plan_of(profile, "gateway-2"), "/etc/nftables.conf");
+    EXPECT_THAT(second, HasSubstr("\n        tcp dport 22 dnat ip to 192.168.3.3:22\n"));
+    EXPECT_THAT(second, Not(HasSubstr("192.168.3.2:22")));
+    for (const std::string& rules : {first, second}) EXPECT_THAT(rules, HasSubstr("192.168.3.11:30443\n"));
+}
+
+TEST(Plan, OnlyTheHolderOfTheSharedAddressAnswersNames) {
+    const ImagePlan plan = plan_of(clusters::two_gateways(), "gateway-2");
+    EXPECT_THAT(content(plan, "/etc/systemd/system/makina-dnsmasq.service"),
+                HasSubstr("\nExecCondition=/usr/lib/makina/holds-gateway\n"));
+    EXPECT_THAT(content(plan, "/usr/lib/makina/gateway-moved"),
+                HasSubstr("\n    systemctl --no-block start makina-dnsmasq.service\n"));
+    const std::string config = content(plan, "/etc/dnsmasq-makina.conf");
+    EXPECT_THAT(config, HasSubstr("\ndhcp-option=option:router,192.168.3.1\n"));
+    EXPECT_THAT(config, HasSubstr("\ndhcp-option=option:dns-server,192.168.3.1\n"));
+    // Asking itself, or the other, would go round in circles.
+    EXPECT_THAT(config, Not(HasSubstr("server=192.168.3.")));
+    EXPECT_THAT(config, HasSubstr("\nserver=9.9.9.9\n"));
+}
+
+TEST(Plan, AGatewayThatHasNoServersAsksThoseOfHome) {
+    Profile profile = clusters::pair();
+    profile.gateway.dns = true;
+    profile.network.dns = {clusters::address("192.168.3.1")};
+    const ImagePlan plan = plan_of(profile, "gateway-1");
+    EXPECT_THAT(content(plan, "/etc/dnsmasq-makina.conf"),
+                HasSubstr("\nresolv-file=/run/systemd/resolve/resolv.conf\n"));
+    BaseFacts base = clusters::debian(profile);
+    base.layout = Layout::rpios_bookworm;
+    base.files["/boot/firmware/cmdline.txt"] = "console=tty1 root=PARTUUID=1234abcd-02 rootwait";
+    base.packages.erase("systemd-resolved");
+    EXPECT_THAT(plan_of(profile, "gateway-1", base).warnings,
+                testing::Contains("gateway-1: without systemd-resolved, which the base lacks, nobody tells it home's "
+                                  "name servers: list some in network.dns"));
 }
 
 TEST(Plan, TheGatewayFacesTwoNetworks) {
@@ -306,9 +520,9 @@ TEST(Plan, TheGatewayFacesTwoNetworks) {
 
 TEST(Plan, AMacPinsAnInterfaceUnderANameThatTheKernelDoesNotUse) {
     Profile profile = clusters::pair();
-    profile.gateway.uplink_mac = "02:00:00:00:00:01";
+    node_of(profile, "gateway-1").uplink_mac = "02:00:00:00:00:01";
     profile.gateway.inside = "lan";
-    profile.gateway.inside_mac = "02:00:00:00:00:02";
+    node_of(profile, "gateway-1").inside_mac = "02:00:00:00:00:02";
     const ImagePlan plan = plan_of(profile, "gateway-1");
     EXPECT_THAT(content(plan, "/etc/systemd/network/10-makina-uplink.link"),
                 HasSubstr("\nPermanentMACAddress=02:00:00:00:00:01\n\n[Link]\nName=uplink0\n"));

@@ -173,11 +173,12 @@ TEST(Profile, ReadsTheClusterWideKeys) {
 }
 
 TEST(Profile, ReadsTheGatewaysKeys) {
-    const Gateway gateway = sound_profile(source / "tests/unit/every_key.yaml").gateway;
+    const Profile profile = sound_profile(source / "tests/unit/every_key.yaml");
+    const Gateway& gateway = profile.gateway;
     EXPECT_EQ(gateway.uplink, "end0");
     EXPECT_EQ(gateway.inside, "enx0");
-    EXPECT_EQ(gateway.uplink_mac, "dc:a6:32:00:00:01");
-    EXPECT_EQ(gateway.inside_mac, "dc:a6:32:00:00:02");
+    EXPECT_EQ(profile.find("gateway-1")->uplink_mac, "dc:a6:32:00:00:01");
+    EXPECT_EQ(profile.find("gateway-1")->inside_mac, "dc:a6:32:00:00:02");
     EXPECT_TRUE(gateway.dhcp);
     EXPECT_EQ(to_string(gateway.dhcp_first), "10.1.9.1");
     EXPECT_EQ(to_string(gateway.dhcp_last), "10.1.9.254");
@@ -188,6 +189,13 @@ TEST(Profile, ReadsTheGatewaysKeys) {
     EXPECT_EQ(gateway.forwards[0].to_port, 30443);
     EXPECT_EQ(gateway.forwards[1].protocol, "tcp");
     EXPECT_EQ(gateway.forwards[1].to_port, 80);
+    EXPECT_FALSE(gateway.forwards[0].from);
+    EXPECT_EQ(to_string(gateway.forwards[1].from.value()), "192.168.1.0/24");
+    EXPECT_EQ(gateway.connections, 65536U);
+    EXPECT_EQ(to_string(gateway.uplink_address.value()), "192.168.1.9");
+    EXPECT_TRUE(gateway.conntrack_sync);
+    EXPECT_EQ(gateway.vrid, 78);
+    EXPECT_TRUE(profile.shares_gateway());
 }
 
 TEST(Profile, ReadsTheKeysOfRolesAndNodes) {
@@ -214,6 +222,30 @@ TEST(Profile, ReadsTheKeysOfRolesAndNodes) {
     EXPECT_EQ(profile.find("master-1")->hardware, Hardware::rpi5);
 }
 
+TEST(Profile, ImagesOfStaticPodsCanBeChosen) {
+    const std::string begins =
+        "name: home\nkubernetes: {version: 1.34.1}\nnetwork: {subnet: 192.168.3.0/24, gateway: 192.168.3.1}\n"
+        "nodes: {master-1: {role: control-plane, address: 192.168.3.10}, worker-1: {role: worker, address: "
+        "192.168.3.20}}\napi: {balancer: static-pod, address: 192.168.3.5, port: 9000";
+    const WrittenProfile plain(begins + "}\n");
+    EXPECT_EQ(sound_profile(plain.file()).api.haproxy_image, "docker.io/library/haproxy:3.0.11-alpine");
+    EXPECT_EQ(sound_profile(plain.file()).api.keepalived_image, "docker.io/osixia/keepalived:2.0.20");
+    const std::string digest = "registry.home.arpa:5000/haproxy@sha256:" + std::string(64, '0');
+    const WrittenProfile own(begins + ", images: {haproxy: \"" + digest + "\", keepalived: keepalived:2.3.3}}\n");
+    EXPECT_EQ(sound_profile(own.file()).api.haproxy_image, digest);
+    EXPECT_EQ(sound_profile(own.file()).api.keepalived_image, "keepalived:2.3.3");
+    for (const char* const image :
+         {"haproxy", "haproxy:latest", "haproxy:", "haproxy:-1", "haproxy@sha256:00", "haproxy:3@", "Haproxy:3", "/h:3",
+          "haproxy:3 # x", "registry:5000/haproxy", ":3", "@sha256:"}) {
+        const WrittenProfile wrong(begins + ", images: {haproxy: \"" + image + "\"}}\n");
+        const ProfileReading reading = read_profile(wrong.file());
+        ASSERT_EQ(reading.complaints.size(), 1U) << image;
+        EXPECT_EQ(reading.complaints[0].text, "api.images.haproxy: \"" + std::string(image) +
+                                                  "\" is not a container image of one version such as "
+                                                  "docker.io/library/haproxy:3.0.11-alpine");
+    }
+}
+
 TEST(Profile, AnImageBaseIsFoundFromTheProfilesFolder) {
     std::string text = text_of(source / "profiles/single.yaml");
     const std::string sum(64, 'A');
@@ -231,9 +263,12 @@ TEST(Profile, TheVrrpIdFollowsFromTheNameAndTheAddress) {
         std::string renamed = text;
         renamed.replace(renamed.find("name: makina"), 12, "name: " + name);
         const WrittenProfile first(renamed);
-        const std::uint8_t id = sound_profile(first.file()).vrid;
+        const Profile profile = sound_profile(first.file());
+        const std::uint8_t id = profile.vrid;
         EXPECT_GE(id, 1);
         EXPECT_EQ(id, sound_profile(first.file()).vrid);
+        EXPECT_GE(profile.gateway.vrid, 1);
+        EXPECT_NE(id, profile.gateway.vrid) << "both addresses are in the same network";
         ids.insert(id);
     }
     EXPECT_GE(ids.size(), 4U) << "different clusters in one network must rarely share an id";
@@ -272,8 +307,9 @@ TEST(Profile, TheFileOfEveryKeyHasEveryKey) {
     const std::string text = text_of(source / "tests/unit/every_key.yaml");
     for (const std::string& key : profile_keys()) {
         const std::string last = key.substr(key.rfind('.') + 1);
-        const bool of_images = key == "base.image" || key == "base.sha256";
-        if (of_images || last.starts_with('<')) continue;
+        // Those that exclude what the file has: packages as the base, machines as balancers.
+        const bool excluded = key == "base.image" || key == "base.sha256" || key.starts_with("api.images.");
+        if (excluded || last.starts_with('<')) continue;
         EXPECT_NE(text.find(last + ":"), std::string::npos) << key;
     }
 }

@@ -2,8 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/stat.h>
 
+#include <unistd.h>
+
+#include <array>
 #include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -12,12 +14,14 @@
 #include "builder/commands/rehearse.hpp"
 #include "builder/process.hpp"
 #include "builder/rehearse/boot_files.hpp"
+#include "builder/rehearse/inquiry.hpp"
 #include "builder/rehearse/overlay_disk.hpp"
 #include "builder/rehearse/probe.hpp"
 #include "builder/rehearse/questions.hpp"
 #include "firstboot/bundle/digest.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "tests/unit/scratch.hpp"
+#include "tests/unit/small_image.hpp"
 
 namespace makina {
 namespace {
@@ -27,44 +31,22 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
 
-constexpr std::uint64_t mib = 1 << 20;
-constexpr std::int64_t noon = 1700000000;
-constexpr std::uint32_t regular = S_IFREG | 0644;
-
-/// The first bytes of an arm64 kernel, as far as anybody looks at them.
-std::string arm64_kernel() {
-    std::string kernel(4096, '\0');
-    return kernel.replace(56, 4, "ARM\x64");
-}
+using small_image::arm64_kernel;
+using small_image::mib;
+using small_image::noon;
+using small_image::regular;
 
 /// A small image with everything that is looked at before a boot, and a QEMU that says what the test wants.
 class RehearseTest : public testing::Test {
   protected:
-    void SetUp() override {
-        std::ofstream(image).close();
-        std::filesystem::resize_file(image, 24 * mib);
-        write_partition_table(image, {0x1234abcd, {{1, mib, 7 * mib, 0x0c}, {2, 8 * mib, 16 * mib, 0x83}}});
-        run_checked({{"mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-E", "offset=8388608,root_owner=0:0",
-                      image.string(), "16M"}});
-        run_checked({{"mkfs.fat", "-F", "16", "-s", "1", "-r", "512", "--offset", "2048", "--invariant", image.string(),
-                      "7168"}});
-        put_boot("config.txt", "arm_64bit=1\nkernel=vmlinuz-6\ninitramfs initrd.img-6 followkernel\n");
-        put_boot("cmdline.txt", "console=tty0 root=PARTUUID=1234abcd-02 rw quiet\n");
-        put_boot("vmlinuz-6", arm64_kernel());
-        put_boot("initrd.img-6", "the initrd");
-        put_boot("start4.elf", "");
-        put_boot("fixup4.dat", "");
-        put_root("/etc/hostname", "worker-1\n");
-    }
+    void SetUp() override { small_image::make(image, "worker-1"); }
     void TearDown() override { setenv("PATH", path_before.c_str(), 1); }
 
     void put_boot(const std::string& name, const std::string& content) const {
-        Fat(image, mib).write(name, content, noon);
+        small_image::put_boot(image, name, content);
     }
     void put_root(const std::string& path, const std::string& content, std::uint32_t mode = regular) const {
-        Ext4 root(image, 8 * mib, true);
-        root.write({path, mode, 0, 0, noon, content, 0, 0, {}});
-        root.close();
+        small_image::put_root(image, path, content, mode);
     }
     void put_manifest(const std::string& role) const {
         put_root(Manifest::path, encode({"home", "worker-1", role, "b", noon, {}}));
@@ -227,6 +209,42 @@ TEST(Probe, CarriesAScriptThatAShellReads) {
     EXPECT_EQ(checked.status, 0) << checked.errors;
 }
 
+TEST(Probe, ThatIsPatientAnswersEachTimeItIsAsked) {
+    const Scratch scratch;
+    const std::string archive = patient_probe_archive({{"one", "echo a"}, {"two", "false"}});
+    const auto begin = archive.find("say() {");
+    ASSERT_NE(begin, std::string::npos);
+    std::string script = archive.substr(begin, archive.find("done\n", begin) + 5 - begin);
+    // The port is a pipe in each direction here.
+    script = "exec 3<&0 4>&1\n" + script;
+    for (auto at = script.find(">&3"); at != std::string::npos; at = script.find(">&3")) script.replace(at, 3, ">&4");
+    const auto file = scratch.write("probe", script);
+    const Result said = run({{"sh", file.string()}, {}, {}, "again\nagain\n"});
+    const std::string once = "makina-rehearse: answer 0 0 YQ==\nmakina-rehearse: answer 1 1 \nmakina-rehearse: end\n";
+    EXPECT_EQ(said.output, "makina-rehearse: begin\n" + once + once) << said.errors;
+}
+
+TEST(Inquiry, GathersTheAnswersOfTheLastTimeOnly) {
+    Inquiry inquiry({{"one", "x"}, {"two", "y"}});
+    const auto guest = [&](const std::string& text) {
+        ASSERT_EQ(write(inquiry.other_end(), text.data(), text.size()), static_cast<ssize_t>(text.size()));
+    };
+    EXPECT_TRUE(inquiry.answered()) << "nothing is asked yet";
+    inquiry.ask();
+    std::array<char, 16> asked{};
+    EXPECT_EQ(read(inquiry.other_end(), asked.data(), asked.size()), 6);
+    EXPECT_FALSE(inquiry.answered());
+    guest("noise\nmakina-rehearse: answer 0 0 YQ==\nmakina-rehearse: answer 7 0 YQ==\nmakina-rehearse: ans");
+    EXPECT_FALSE(inquiry.answered());
+    guest("wer 1 3 Yg==\nmakina-rehearse: end\n");
+    EXPECT_TRUE(inquiry.answered());
+    EXPECT_EQ(inquiry.replies()[0].output, "a");
+    EXPECT_EQ(inquiry.replies()[1].status, 3);
+    inquiry.ask();
+    EXPECT_FALSE(inquiry.answered());
+    EXPECT_EQ(inquiry.replies()[0].status, -1);
+}
+
 TEST(Questions, ReadKeysAndValuesOfSysctls) {
     EXPECT_THAT(parse_sysctls("# c\n; c\n a.b = 1 2 \n-c/d=3\nnet.ipv4.conf.*.rp_filter = 1\nnonsense\n"),
                 ElementsAre(std::pair("a.b", "1 2"), std::pair("c/d", "3")));
@@ -272,13 +290,15 @@ TEST_F(RehearseTest, AsksForEverySettingThatTheImageMakes) {
 
 TEST_F(RehearseTest, AsksEachServiceOfARoleAboutItsOwnFile) {
     put_manifest("gateway");
-    for (const char* const file : {"/usr/sbin/haproxy", "/etc/haproxy/haproxy.cfg", "/usr/sbin/keepalived",
-                                   "/etc/keepalived/keepalived.conf", "/usr/sbin/nft", "/etc/nftables.conf"}) {
+    for (const char* const file :
+         {"/usr/sbin/haproxy", "/etc/haproxy/haproxy.cfg", "/usr/sbin/keepalived", "/etc/keepalived/keepalived.conf",
+          "/usr/sbin/nft", "/etc/nftables.conf", "/usr/sbin/conntrackd", "/etc/conntrackd/conntrackd.conf"}) {
         put_root(file, "");
     }
     EXPECT_EQ(command_of("haproxy"), "haproxy -c -f /etc/haproxy/haproxy.cfg");
     EXPECT_EQ(command_of("keepalived"), "keepalived -t -f /etc/keepalived/keepalived.conf");
     EXPECT_EQ(command_of("nftables"), "nft -c -f /etc/nftables.conf");
+    EXPECT_EQ(command_of("conntrackd"), "conntrackd -s");
     EXPECT_NE(command_of("sysctl net.ipv4.ip_forward"), "not asked");
     EXPECT_EQ(command_of("memory-cgroup"), "not asked");
 }

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <csignal>
+
+#include "firstboot/bundle/handle.hpp"
+
+namespace makina {
+
+/// While it lives, Ctrl-C (SIGINT), SIGTERM and SIGHUP do not end the program: they are asked for. Made before any
+/// thread is. Programs that we start are ended by them as ever.
+class Interruption {
+  public:
+    /// Throws Error.
+    Interruption();
+    Interruption(const Interruption&) = delete;
+    Interruption& operator=(const Interruption&) = delete;
+    ~Interruption();
+
+    /// Waits so long for one; true if there was one, and from then on.
+    [[nodiscard]] bool within(double seconds);
+
+  private:
+    sigset_t signals_{}, before_{};
+    Descriptor descriptor_;
+    bool seen_ = false;
+};
+
+}  // namespace makina
