@@ -82,6 +82,11 @@ class Keyring {
         return carried;
     }
 
+    void note_formed(Role role) {
+        if (!keys_) open();
+        keys_->note_formed(to_string(role), seconds_now());
+    }
+
   private:
     void open() {
         bool made = false;
@@ -165,6 +170,10 @@ WrittenImage ImageBuilder::build(const Node& node, const std::filesystem::path& 
     };
     carry(planned, parts_->keyring.carried_by(node, output.filename().string()));
     return write_image(planned, parts_->bases.for_node(node), image);
+}
+
+void ImageBuilder::note_formed(Role role) {
+    parts_->keyring.note_formed(role);
 }
 
 int build(const BuildOptions& options) {

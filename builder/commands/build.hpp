@@ -49,6 +49,8 @@ class ImageBuilder {
     [[nodiscard]] ImagePlan plan(const Node& node);
     /// Writes it into the file; takes the node's next epoch. Throws Error.
     WrittenImage build(const Node& node, const std::filesystem::path& output);
+    /// Notes in the keys that the nodes of this role have formed what they are a part of.
+    void note_formed(Role role);
 
   private:
     struct Parts;
