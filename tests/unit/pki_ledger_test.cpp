@@ -2,6 +2,7 @@
 
 #include "builder/pki/folder.hpp"
 #include "builder/pki/ledger.hpp"
+#include "firstboot/bundle/error.hpp"
 #include "tests/unit/keyrings.hpp"
 #include "tests/unit/scratch.hpp"
 
