@@ -1,7 +1,6 @@
 #include "firstboot/bundle/confined.hpp"
 
 #include <fcntl.h>
-#include <malloc.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -59,9 +58,6 @@ void confine(int pipe, const Patience& patience) {
         throw_system("the reader of bundles cannot be limited");
     }
     alarm(patience.waiting);
-    // One arena: for a second one glibc's malloc reads /proc/sys/vm/overcommit_memory when memory ends, and a memory
-    // shortage would look like a forbidden system call.
-    mallopt(M_ARENA_MAX, 1);
     // The sanitizer's shadow takes terabytes of address space.
     if (!shadow_memory) limit(RLIMIT_AS, address_space() + memory);
     limit(RLIMIT_CPU, patience.computing);

@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -5,6 +6,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -23,9 +25,11 @@ constexpr std::uint32_t architecture = AUDIT_ARCH_AARCH64;
 #error "the numbers of system calls are known for x86-64 and aarch64"
 #endif
 
-/// What the C library and OpenSSL need to compute: memory, locks, the clock, chance, an end.
-constexpr long computing[] = {SYS_brk,           SYS_munmap,       SYS_mremap, SYS_madvise, SYS_futex, SYS_getrandom,
-                              SYS_clock_gettime, SYS_gettimeofday, SYS_getpid, SYS_gettid,  SYS_exit,  SYS_exit_group};
+/// What the C library and OpenSSL need to compute: memory, locks, the clock, chance, an end. How many processors there
+/// are malloc asks when it has no memory left and has given many threads a heap of their own (glibc, arena_get2).
+constexpr long computing[] = {
+    SYS_brk,    SYS_munmap, SYS_mremap, SYS_madvise,           SYS_futex,        SYS_getrandom, SYS_clock_gettime,
+    SYS_getpid, SYS_gettid, SYS_exit,   SYS_sched_getaffinity, SYS_gettimeofday, SYS_exit_group};
 
 constexpr std::uint16_t load = BPF_LD | BPF_W | BPF_ABS;
 constexpr std::uint16_t equal = BPF_JMP | BPF_JEQ | BPF_K;
@@ -44,6 +48,7 @@ class Program {
     }
     void load_number() { add(load, static_cast<std::uint32_t>(offsetof(seccomp_data, nr))); }
     void allow() { add(answer, SECCOMP_RET_ALLOW); }
+    void refuse(std::uint32_t error) { add(answer, SECCOMP_RET_ERRNO | error); }
     void kill() { add(answer, SECCOMP_RET_KILL_PROCESS); }
 
     void install() {
@@ -74,6 +79,13 @@ void allow_only_computing(int out) {
     program.load_argument(0);
     program.add(equal, static_cast<std::uint32_t>(out), 0, 1);
     program.allow();
+    program.kill();
+    // When memory ends, malloc looks into /proc for how it is shared out (glibc, check_may_shrink_heap). It gets no
+    // file, and does without; were it killed for asking, a shortage would look like an attack.
+    program.add(equal, SYS_openat, 0, 4);
+    program.load_argument(2);
+    program.add(equal, O_RDONLY | O_CLOEXEC, 0, 1);
+    program.refuse(EACCES);
     program.kill();
     // mprotect without execution.
     program.add(equal, SYS_mprotect, 0, 4);

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <barrier>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -13,6 +14,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "firstboot/bundle/confined.hpp"
@@ -115,13 +117,28 @@ TEST(Row20, GivesUpAChildThatHangsWithoutDistrustingIt) {
               given_up);
 }
 
+std::string take_a_gigabyte() {
+    std::vector<std::string> much;
+    much.reserve(64);
+    for (int i = 0; i < 64; ++i) much.emplace_back(std::size_t{16} << 20, 'x');
+    return "had a gigabyte";
+}
+
 TEST(Row20, EndsAChildThatTakesAllMemory) {
-    const std::string said = words([]() -> std::string {
-        std::vector<std::string> much;
-        much.reserve(64);
-        for (int i = 0; i < 64; ++i) much.emplace_back(std::size_t{16} << 20, 'x');
-        return "had a gigabyte";
-    });
+    EXPECT_EQ(words(take_a_gigabyte), "fault: too little memory");
+    // With many heaps malloc looks for another one before it gives up.
+    std::barrier together(17);
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 16; ++i) {
+        threads.emplace_back([&together] {
+            const std::string own(100, 'x');
+            together.arrive_and_wait();
+            together.arrive_and_wait();
+        });
+    }
+    together.arrive_and_wait();
+    const std::string said = words(take_a_gigabyte);
+    together.arrive_and_wait();
     EXPECT_EQ(said, "fault: too little memory");
 }
 
