@@ -103,7 +103,8 @@ void make_tree(const fs::path& root, const std::string& role) {
 /// One program that is all of the node's programs, by its name.
 fs::path make_programs() {
     fs::path folder = workshop() / "programs";
-    put(folder / "systemctl", "#!/bin/sh\nexit 0\n", 0755);
+    for (const char* const name : {"systemctl", "haproxy", "keepalived"})
+        put(folder / name, "#!/bin/sh\nexit 0\n", 0755);
     put(folder / "ssh-keygen",
         "#!/bin/sh\n"
         "key=$MAKINA_ROOT/etc/ssh/ssh_host_ed25519_key\n"
