@@ -243,7 +243,7 @@ TEST_F(Pair, ListensToNoStranger) {
         return has("192.168.3.99") && has(to_string(cluster().profile().api.address));
     })) << stranger.log("keepalived");
     pause(4);
-    EXPECT_EQ(settled(), owner);
+    EXPECT_EQ(settled(), owner) << balancer(owner).story() << balancer(other(owner)).story();
     EXPECT_EQ(watching().doubled(from, steady_seconds()), 0);
     EXPECT_EQ(watching().failed(from, steady_seconds()), 0);
 }

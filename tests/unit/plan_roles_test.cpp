@@ -213,11 +213,14 @@ TEST(Plan, TheVirtualAddressNeedsAWorkingFrontend) {
     EXPECT_THAT(config, Not(HasSubstr("auth")));
     EXPECT_EQ(plan.files.find("/usr/lib/makina/check-api")->mode, 0755U);
     EXPECT_EQ(plan.files.find("/usr/lib/makina/check-address")->mode, 0755U);
+    EXPECT_EQ(plan.files.find("/usr/lib/makina/hear-balancers-alone")->mode, 0755U);
     EXPECT_THAT(content(plan, "/etc/sysctl.d/91-makina-balancer.conf"), HasSubstr("\nnet.ipv4.ip_nonlocal_bind = 1\n"));
     EXPECT_TRUE(enabled(plan, "haproxy.service"));
     EXPECT_TRUE(enabled(plan, "keepalived.service"));
     EXPECT_THAT(content(plan, "/etc/systemd/system/keepalived.service.d/makina.conf"),
                 testing::AllOf(HasSubstr("\nAfter=haproxy.service\n"),
+                               HasSubstr("\nExecStartPre=-/usr/lib/makina/hear-balancers-alone\n"),
+                               HasSubstr("\nExecReload=-/usr/lib/makina/hear-balancers-alone\nExecReload=/bin/kill"),
                                HasSubstr("\nExecStopPost=-/usr/bin/ip address delete 192.168.3.240/32 dev eth0\n")));
     EXPECT_THAT(content(plan, "/etc/systemd/system/haproxy.service.d/makina.conf"), HasSubstr("\nRestart=always\n"));
 }
