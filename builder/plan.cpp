@@ -37,14 +37,11 @@ void enable_units(const Profile& profile, ImagePlan& plan) {
                                                   {"conntrackd.service", profile.gateway.conntrack_sync}};
     for (const auto& [unit, runs] : units) {
         if (!runs) continue;
-        for (const std::string& when :
-             {std::string("multi-user.target"), device_unit(inside_interface(profile.gateway, plan.node))}) {
-            plan.files.put(File{.path = "/etc/systemd/system/" + when + ".wants/" + unit,
-                                .kind = FileKind::symlink,
-                                .mode = 0777,
-                                .content = std::string("/usr/lib/systemd/system/") + unit,
-                                .origin = "gateways that share an address"});
-        }
+        plan.files.put(File{.path = std::string("/etc/systemd/system/multi-user.target.wants/") + unit,
+                            .kind = FileKind::symlink,
+                            .mode = 0777,
+                            .content = std::string("/usr/lib/systemd/system/") + unit,
+                            .origin = "gateways that share an address"});
     }
 }
 

@@ -1,6 +1,7 @@
 #include "builder/commands/build.hpp"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cstdlib>
@@ -73,11 +74,17 @@ class Keyring {
             carried.trust = encode(trust);
             return carried;
         }
+        if (options_.replaces) supersede(node);
         Issued issued =
             keys_->issue(recipient_of(profile_, node), true, seconds_now(), options_.valid_days * 86400, target);
         carried.trust = std::move(issued.trust);
         carried.bundle = std::move(issued.sealed);
         return carried;
+    }
+
+    void note_formed(Role role) {
+        if (!keys_) open();
+        keys_->note_formed(to_string(role), seconds_now());
     }
 
   private:
@@ -88,6 +95,14 @@ class Keyring {
         if (!made) return;
         reporter_.step("keys", "the cluster's keys were made in " + folder_.string() +
                                    ": keep that folder, and back it up with makina-image keys backup FILE");
+    }
+
+    /// A node is replaced in a cluster that is there: nobody of its role founds one from now on.
+    void supersede(const Node& node) {
+        keys_->note_formed(to_string(node.role), seconds_now());
+        const std::vector<LedgerEntry> ledger = keys_->ledger();
+        const auto has_card = [&](const LedgerEntry& entry) { return entry.node == node.name; };
+        if (std::any_of(ledger.begin(), ledger.end(), has_card)) keys_->revoke(node.name, "");
     }
 
     const BuildOptions& options_;
@@ -157,6 +172,10 @@ WrittenImage ImageBuilder::build(const Node& node, const std::filesystem::path& 
     return write_image(planned, parts_->bases.for_node(node), image);
 }
 
+void ImageBuilder::note_formed(Role role) {
+    parts_->keyring.note_formed(role);
+}
+
 int build(const BuildOptions& options) {
     if (options.all == !options.node.empty()) throw Mistake("say which node with --role NODE, or --all for every node");
     check_output(options);
@@ -181,6 +200,55 @@ int build(const BuildOptions& options) {
     return 0;
 }
 
+namespace {
+
+/// What both commands take.
+void add_image_options(CLI::App& command, const std::shared_ptr<BuildOptions>& options, int& exit_code) {
+    command.add_option("--profile", options->profile, "the cluster's file (default: profiles/makina.yaml)")
+        ->type_name("FILE");
+    command.add_option("--output", options->output, "folder for the images, or one .img file (default: out)")
+        ->type_name("PATH");
+    const std::map<std::string, Compression> kinds = {
+        {"none", Compression::none}, {"xz", Compression::xz}, {"zstd", Compression::zstd}};
+    command.add_option("--compress", options->compression, "compress the image: none, xz or zstd (default: none)")
+        ->transform(CLI::CheckedTransformer(kinds, CLI::ignore_case).description(""))
+        ->type_name("KIND");
+    command.add_flag("--no-checksum", options->no_checksum,
+                     "do not compute the image's sha256, which takes longer than writing it");
+    command.add_option("--valid-days", options->valid_days, "days until the card's bundle expires (default: 365)")
+        ->check(CLI::Range(1, 3650).description(""))
+        ->type_name("DAYS");
+    command.add_option("--daemon", options->daemon, "the node's makina-firstboot (default: the one compiled here)")
+        ->type_name("FILE");
+    add_keyring_options(command, options->keyring);
+    command.add_flag("--refresh-base", options->base.refresh,
+                     "ask the package archive again, even if a base is cached");
+    command.add_flag("--offline", options->base.offline, "use no network: only what is cached");
+    command.add_option("--cache", options->base.cache, "folder that keeps bases (default: ~/.cache/makina)")
+        ->type_name("FOLDER");
+    command.add_flag("--json", options->json, "one JSON event a line on standard output, for programs");
+    command.callback([options, &exit_code] {
+        options->source_date_epoch = source_date_epoch();
+        exit_code = build(*options);
+    });
+}
+
+void add_replace(CLI::App& app, int& exit_code) {
+    const auto options = std::make_shared<BuildOptions>();
+    options->replaces = true;
+    CLI::App* const command = app.add_subcommand("replace", "write the card that takes a dead node's place");
+    command->footer(
+        "Example: makina-image replace etcd-2\n"
+        "Put the card into the node's board and power it on. It waits until the old node is proven dead. The node's "
+        "earlier card is noted as revoked, and no later card of its role founds a cluster.");
+    command->add_option("node", options->node, "the node of the profile, such as etcd-2")
+        ->required()
+        ->type_name("NODE");
+    add_image_options(*command, options, exit_code);
+}
+
+}  // namespace
+
 void add_build(CLI::App& app, int& exit_code) {
     const auto options = std::make_shared<BuildOptions>();
     CLI::App* const command = app.add_subcommand("build", "write the SD-card image of a node");
@@ -192,36 +260,11 @@ void add_build(CLI::App& app, int& exit_code) {
         command->add_option("--role,--node", options->node, "the node of the profile to build, such as master-1")
             ->type_name("NODE");
     command->add_flag("--all", options->all, "build every node of the profile")->excludes(node);
-    command->add_option("--profile", options->profile, "the cluster's file (default: profiles/makina.yaml)")
-        ->type_name("FILE");
-    command->add_option("--output", options->output, "folder for the images, or one .img file (default: out)")
-        ->type_name("PATH");
-    const std::map<std::string, Compression> kinds = {
-        {"none", Compression::none}, {"xz", Compression::xz}, {"zstd", Compression::zstd}};
-    command->add_option("--compress", options->compression, "compress the image: none, xz or zstd (default: none)")
-        ->transform(CLI::CheckedTransformer(kinds, CLI::ignore_case).description(""))
-        ->type_name("KIND");
-    command->add_flag("--no-checksum", options->no_checksum,
-                      "do not compute the image's sha256, which takes longer than writing it");
     command->add_flag("--no-bundle", options->no_bundle,
                       "a card without secrets: it waits for makina.bundle on a stick or its boot partition");
-    command->add_option("--valid-days", options->valid_days, "days until the card's bundle expires (default: 365)")
-        ->check(CLI::Range(1, 3650).description(""))
-        ->type_name("DAYS");
-    command->add_option("--daemon", options->daemon, "the node's makina-firstboot (default: the one compiled here)")
-        ->type_name("FILE");
-    add_keyring_options(*command, options->keyring);
     command->add_flag("--dry-run", options->dry_run, "print what would be in the image, write none");
-    command->add_flag("--refresh-base", options->base.refresh,
-                      "ask the package archive again, even if a base is cached");
-    command->add_flag("--offline", options->base.offline, "use no network: only what is cached");
-    command->add_option("--cache", options->base.cache, "folder that keeps bases (default: ~/.cache/makina)")
-        ->type_name("FOLDER");
-    command->add_flag("--json", options->json, "one JSON event a line on standard output, for programs");
-    command->callback([options, &exit_code] {
-        options->source_date_epoch = source_date_epoch();
-        exit_code = build(*options);
-    });
+    add_image_options(*command, options, exit_code);
+    add_replace(app, exit_code);
 }
 
 }  // namespace makina

@@ -21,6 +21,8 @@ struct BuildOptions {
     std::filesystem::path profile;
     std::string node;  ///< empty with `all`
     bool all = false;
+    bool replaces =
+        false;  ///< the card takes a dead node's place: it only joins, and the node's earlier card is revoked
     std::filesystem::path output = "out";  ///< a folder, or a file for one node if it ends in .img, .xz or .zst
     Compression compression = Compression::none;
     bool no_checksum = false;
@@ -47,6 +49,8 @@ class ImageBuilder {
     [[nodiscard]] ImagePlan plan(const Node& node);
     /// Writes it into the file; takes the node's next epoch. Throws Error.
     WrittenImage build(const Node& node, const std::filesystem::path& output);
+    /// Notes in the keys that the nodes of this role have formed what they are a part of.
+    void note_formed(Role role);
 
   private:
     struct Parts;
@@ -56,7 +60,7 @@ class ImageBuilder {
 /// Builds one image, or one for every node of the profile. Gives the exit code 0. Throws Mistake, Error.
 int build(const BuildOptions& options);
 
-/// Adds the subcommand; its exit code is put into `exit_code`.
+/// Adds the subcommands `build` and `replace`; their exit code is put into `exit_code`.
 void add_build(CLI::App& app, int& exit_code);
 
 }  // namespace makina

@@ -121,6 +121,7 @@ Sight ClusterRehearsal::look() {
     for (std::size_t at = 0; at < all.size(); ++at) {
         const WatchedNode& node = all[at].node;
         const bool own_words = !all[at].status.is_null();
+        if (own_words && node.state == "joined") formed_.insert(plan_.nodes[at].node.role);
         sight.boards.push_back({node.name, cluster_.power(at) != EmulatedCluster::Power::off,
                                 own_words ? node.state : "", node.stage, node.waiting_for, cluster_.state(at).trouble});
     }
@@ -164,7 +165,7 @@ void ClusterRehearsal::perform(const Act& act, double now) {
             return cluster_.power_on(node);
         case Act::Kind::replace:
             cluster_.power_off(node);
-            cluster_.insert(node, cards_.next(plan_.nodes[node].node));
+            cluster_.insert(node, cards_.next(plan_.nodes[node].node, formed_.contains(plan_.nodes[node].node.role)));
             return cluster_.power_on(node);
         case Act::Kind::cut:
             return cluster_.cut(node);

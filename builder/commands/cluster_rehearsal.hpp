@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <iosfwd>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -45,7 +46,8 @@ class ClusterRehearsal {
     double start_;
     RehearsalView view_;
     EmulatedCluster cluster_;
-    std::size_t told_ = 0;  ///< outcomes
+    std::set<Role> formed_;  ///< a node of them was seen to have joined
+    std::size_t told_ = 0;   ///< outcomes
 };
 
 }  // namespace makina

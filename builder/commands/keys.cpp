@@ -48,6 +48,9 @@ void print(const Keys& keys, const std::filesystem::path& folder, std::int64_t n
         std::cout << padded(fact.name, 19) << padded(fact.not_after == 0 ? "never" : date_of(fact.not_after), 20)
                   << padded(fact.purpose, 46) << (fact.fingerprint.empty() ? "(a secret)" : fact.fingerprint) << '\n';
     }
+    for (const auto& [role, when] : keys.formed()) {
+        std::cout << "\nsince " << date_of(when) << " new cards of the role " << role << " only join\n";
+    }
     std::vector<LedgerEntry> ledger = keys.ledger();
     if (ledger.empty()) {
         std::cout << "\nno bundle was issued yet\n";
@@ -90,8 +93,11 @@ void print_json(const Keys& keys, const std::filesystem::path& folder, std::int6
                            {"target", entry.target},
                            {"state", state_of(entry, ledger, now)}});
     }
-    const Json document = {
-        {"folder", folder.string()}, {"cluster_id", keys.cluster_id()}, {"keys", facts}, {"bundles", bundles}};
+    const Json document = {{"folder", folder.string()},
+                           {"cluster_id", keys.cluster_id()},
+                           {"keys", facts},
+                           {"formed", keys.formed()},
+                           {"bundles", bundles}};
     // File names need not be UTF-8; JSON must be.
     std::cout << document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
 }

@@ -15,6 +15,7 @@ RehearsalCards::RehearsalCards(const Profile& profile, BuildOptions options, std
     : images_(std::move(images)), profile_(profile), options_(std::move(options)), reporter_(reporter) {
     options_.no_checksum = true;
     if (!images_.empty() || !options_.keyring.folder.empty()) return;
+    own_keys_ = true;
     options_.keyring.folder = folder() / "keys";
     Keys::create(options_.keyring.folder, profile_.name, "", seconds_now());
 }
@@ -38,14 +39,19 @@ std::filesystem::path RehearsalCards::first(const Node& node) {
         const std::filesystem::path image = images_ / (node.name + ".img");
         if (std::filesystem::exists(image)) return std::filesystem::absolute(image);
     }
-    return next(node);
+    return next(node, false);
 }
 
-std::filesystem::path RehearsalCards::next(const Node& node) {
+ImageBuilder& RehearsalCards::builder() {
     if (!builder_) builder_ = std::make_unique<ImageBuilder>(options_, profile_, reporter_);
+    return *builder_;
+}
+
+std::filesystem::path RehearsalCards::next(const Node& node, bool formed) {
+    if (formed && own_keys_) builder().note_formed(node.role);
     const auto started = std::chrono::steady_clock::now();
     const std::filesystem::path file = folder() / (node.name + ".img");
-    during("building " + node.name, [&] { (void)builder_->build(node, file); });
+    during("building " + node.name, [&] { (void)builder().build(node, file); });
     Descriptor image(open(file.c_str(), O_RDONLY | O_CLOEXEC));
     if (!image) throw_system("opening " + file.string());
     std::filesystem::remove(file);

@@ -24,13 +24,16 @@ class RehearsalCards {
 
     /// The node's first card: good until the next one of the same node is asked for.
     [[nodiscard]] std::filesystem::path first(const Node& node);
-    /// One that is built now, with the node's next epoch.
-    [[nodiscard]] std::filesystem::path next(const Node& node);
+    /// One that is built now, with the node's next epoch. `formed`: others of its role were seen to have formed what
+    /// they are a part of, so it only joins. In real keys that is not noted: what was seen is a rehearsal.
+    [[nodiscard]] std::filesystem::path next(const Node& node, bool formed);
 
   private:
     [[nodiscard]] std::filesystem::path folder();
+    [[nodiscard]] ImageBuilder& builder();
 
     std::filesystem::path images_, folder_;
+    bool own_keys_ = false;  ///< those that end with the rehearsal
     Profile profile_;
     BuildOptions options_;
     Reporter& reporter_;

@@ -19,7 +19,7 @@ struct ClusterRehearsalOptions {
     std::filesystem::path images;   ///< a folder with NODE.img; empty: all are built
     std::filesystem::path console;  ///< a folder that gets NODE.log; empty for none
     std::optional<double> until;    ///< as in DrillRules
-    double settle = 30, steady = 5, timeout = 900;
+    double settle = 60, steady = 5, timeout = 900;
     double interval = 1;  ///< seconds between two looks
     bool json = false;
 };

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "builder/commands/cluster.hpp"
+#include "builder/commands/keyring.hpp"
 #include "builder/commands/seen.hpp"
 #include "builder/watch/watch.hpp"
 
@@ -60,12 +61,26 @@ void draw(const std::vector<Seen>& all, const Profile& profile, bool again, std:
         << to_table(nodes, terminal_width(), true);
 }
 
+/// Once a founder has joined, the cards that are written from now on only join.
+void note_formed(const std::vector<Seen>& all, const WatchOptions& options) {
+    for (const Seen& seen : all) {
+        const bool founds = seen.node.role == "etcd" || seen.node.role == "control-plane";
+        if (options.keys.empty() || !founds || seen.node.state != "joined") continue;
+        const auto cluster = seen.status.find("cluster_id");
+        if (cluster == seen.status.end() || !cluster->is_string()) continue;
+        if (!Keys::note_formed(options.keys, cluster->get<std::string>(), seen.node.role, seconds_now())) continue;
+        std::cerr << "keys: " << seen.node.name << " has joined: new cards of the role " << seen.node.role
+                  << " only join from now on\n";
+    }
+}
+
 }  // namespace
 
 int watch(const Profile& profile, const WatchOptions& options, std::ostream& out, bool live) {
     std::vector<Seen> before;
     for (;;) {
         std::vector<Seen> now = ask_all(profile, options);
+        note_formed(now, options);
         if (live && !options.json) {
             draw(now, profile, !options.once, out);
         } else {
@@ -93,6 +108,8 @@ void add_watch(CLI::App& app, int& exit_code) {
         "changes.\nExit code with --once: 0 if every node has joined, 1 if not.");
     command->add_option("--profile", options->profile, "the cluster's file (default: profiles/makina.yaml)")
         ->type_name("FILE");
+    command->add_option("--keys", options->keys, "folder of the cluster's keys (default: ~/.config/makina/CLUSTER)")
+        ->type_name("FOLDER");
     command->add_flag("--once", options->once, "ask once and end");
     command->add_flag("--json", options->json, "one JSON object a line, for programs");
     command->add_option("--interval", options->interval, "seconds between two questions")
@@ -101,6 +118,9 @@ void add_watch(CLI::App& app, int& exit_code) {
         ->type_name("S");
     command->callback([options, &exit_code] {
         const Profile profile = load_profile(profile_or_default(options->profile));
+        KeyringOptions keyring;
+        keyring.folder = options->keys;
+        options->keys = keys_folder_of(profile.name, keyring);
         exit_code = watch(profile, *options, std::cout, isatty(STDOUT_FILENO) != 0);
     });
 }

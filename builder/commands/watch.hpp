@@ -19,7 +19,8 @@ struct WatchOptions {
     std::filesystem::path profile;
     bool once = false;
     bool json = false;
-    double interval = 2;  ///< seconds between two questions to the same node
+    std::filesystem::path keys;  ///< folder of the cluster's keys, where it is noted what has formed; empty: nowhere
+    double interval = 2;         ///< seconds between two questions to the same node
     /// For tests: nodes whose daemon is at another port, and their address.
     std::map<std::string, std::uint16_t> ports = {};
 };

@@ -121,14 +121,22 @@ std::vector<LedgerEntry> Keys::ledger() const {
 }
 
 void Keys::note_formed(const std::string& role, std::int64_t now) {
-    if (has_formed(role)) return;
     Ledger ledger = state_->ledger;
-    ledger.formed.emplace(role, now);
-    state_->save(std::move(ledger));
+    if (ledger.formed.emplace(role, now).second) state_->save(std::move(ledger));
 }
 
-bool Keys::has_formed(const std::string& role) const {
-    return state_->ledger.formed.contains(role);
+bool Keys::note_formed(const std::filesystem::path& folder, const std::string& cluster_id, const std::string& role,
+                       std::int64_t now) {
+    if (keys_folder(folder) == KeysFolder::missing || read_cluster_file(folder).id != cluster_id) return false;
+    State state(folder, "");
+    Ledger ledger = decode_ledger(state.material.text("ledger"));
+    if (!ledger.formed.emplace(role, now).second) return false;
+    state.save(std::move(ledger));
+    return true;
+}
+
+std::map<std::string, std::int64_t> Keys::formed() const {
+    return state_->ledger.formed;
 }
 
 void Keys::begin_formation() {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -98,8 +99,12 @@ class Keys {
     void revoke(const std::string& node, const std::string& card);
     /// Notes that the nodes of this role have formed what they are a part of: from now on their cards only join.
     void note_formed(const std::string& role, std::int64_t now);
-    /// True if that was noted.
-    [[nodiscard]] bool has_formed(const std::string& role) const;
+    /// The same in a folder that is not open, without its passphrase. False if it was known, if the keys are those of
+    /// another cluster than `cluster_id`, or if there is no such folder. Throws Error.
+    static bool note_formed(const std::filesystem::path& folder, const std::string& cluster_id, const std::string& role,
+                            std::int64_t now);
+    /// The roles of which that was noted, and when.
+    [[nodiscard]] std::map<std::string, std::int64_t> formed() const;
     /// A new formation of etcd, from a snapshot: cards that are issued from now on have the right to found it.
     void begin_formation();
     /// Everything in the folder as one file, encrypted under `passphrase` (scrypt, AES-256-GCM); 0600, never

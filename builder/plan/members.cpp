@@ -47,12 +47,6 @@ Value::Group etcd_values(const Profile& profile, const Node& node) {
                                       argument("auto-compaction-retention", etcd.compaction)}}};
 }
 
-std::string device_unit(const std::string& interface) {
-    std::string unit = "sys-subsystem-net-devices-";
-    for (const char c : interface) unit += c == '-' ? "\\x2d" : std::string(1, c);
-    return unit + ".device";
-}
-
 std::string uplink_interface(const Gateway& gateway, const Node& node) {
     return pinned_name(gateway.uplink, node.uplink_mac, "uplink0");
 }
@@ -88,7 +82,6 @@ Value::Group gateway_values(const Profile& profile, const Node& node) {
     }
     return {{"uplink", uplink_interface(gateway, node)},
             {"inside", inside_interface(gateway, node)},
-            {"inside_device", device_unit(inside_interface(gateway, node))},
             {"uplink_mac", node.uplink_mac},
             {"inside_mac", node.inside_mac},
             {"connections", std::uint64_t{gateway.connections}},

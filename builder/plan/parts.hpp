@@ -19,8 +19,6 @@ namespace makina {
 [[nodiscard]] Value::Group etcd_values(const Profile& profile, const Node& node);
 /// The group "gateway" of it.
 [[nodiscard]] Value::Group gateway_values(const Profile& profile, const Node& node);
-/// systemd's unit of a network interface (systemd.unit(5), systemd.device(5)); a name has letters, digits, '.' and '-'.
-[[nodiscard]] std::string device_unit(const std::string& interface);
 /// The gateway's interface towards home, as it is called on the node.
 [[nodiscard]] std::string uplink_interface(const Gateway& gateway, const Node& node);
 

@@ -43,8 +43,8 @@ BoardPlan board_of(const Profile& profile, const Node& node, const ClusterChoice
     }
     // Linux counts cards in the order in which they are given; a name of another kind is pinned to its card.
     const Gateway& gateway = profile.gateway;
-    const NetworkCard first{gateway.inside_mac.empty() ? inside.mac : gateway.inside_mac, -1, false};
-    const NetworkCard uplink{mac_of(gateway.uplink_mac, node.address, 1), -1, choice.internet};
+    const NetworkCard first{node.inside_mac.empty() ? inside.mac : node.inside_mac, -1, false};
+    const NetworkCard uplink{mac_of(node.uplink_mac, node.address, 1), -1, choice.internet};
     board.switched = gateway.inside < gateway.uplink ? 0 : 1;
     board.cards = {first, uplink};
     if (board.switched == 1) std::swap(board.cards[0], board.cards[1]);
@@ -53,6 +53,13 @@ BoardPlan board_of(const Profile& profile, const Node& node, const ClusterChoice
 
 bool is_booted(const std::vector<Node>& nodes, Address address) {
     return std::any_of(nodes.begin(), nodes.end(), [&](const Node& node) { return node.address == address; });
+}
+
+/// True if a node of the rehearsal has network.gateway, or is one of those that share it.
+bool has_gateway(const Profile& profile, const std::vector<Node>& nodes) {
+    return is_booted(nodes, profile.network.gateway) || std::any_of(nodes.begin(), nodes.end(), [&](const Node& node) {
+               return profile.shares_gateway() && node.role == Role::gateway;
+           });
 }
 
 /// QEMU's router takes the gateway's place if no node of the cluster has it. One that is also the name server answers
@@ -66,7 +73,7 @@ void add_outside(const Profile& profile, const std::vector<Node>& nodes, bool in
     outside.internet = internet;
     outside.router = spare[0];
     outside.name_server = spare[1];
-    if (!is_booted(nodes, gateway)) (names ? outside.name_server : outside.router) = gateway;
+    if (!has_gateway(profile, nodes)) (names ? outside.name_server : outside.router) = gateway;
 }
 
 bool holds_shared_address(const Profile& profile, const Node& node) {

@@ -30,11 +30,15 @@ bool rests(const SeenBoard& board) {
     return !board.on || std::find(resting.begin(), resting.end(), board.state) != resting.end();
 }
 
-/// What a waiting node says may count seconds; where it waits does not.
+/// What a waiting node says may count seconds: that is no change.
 std::string in_words(const Sight& sight) {
     std::string words;
     for (const SeenBoard& board : sight.boards) {
-        words += board.name + (board.on ? " on " : " off ") + board.state + " " + board.stage + "\n";
+        words += board.name + (board.on ? " on " : " off ") + board.state + " " + board.stage + " ";
+        for (const char letter : board.waiting_for) {
+            if (letter < '0' || letter > '9') words += letter;
+        }
+        words += '\n';
     }
     return words + listed(holders(sight)) + (sight.shared_answers ? " answers" : "");
 }

@@ -35,7 +35,7 @@ struct Sight {
 struct DrillRules {
     std::vector<Drill> drills;
     std::string shared;           ///< "192.168.3.240": somebody must hold it, and it must answer; empty: none
-    double settle = 30;           ///< seconds without a change after which a cluster that waits has settled
+    double settle = 60;           ///< seconds without a change after which a cluster that waits has settled
     double steady = 5;            ///< seconds that all must be well before it counts
     double timeout = 900;         ///< seconds for the start, and for each drill, until all is given up
     std::optional<double> until;  ///< judge a drill after so many seconds; none: as soon as all is well

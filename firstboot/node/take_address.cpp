@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t largest = std::size_t{64} << 10;
 /// Tenths of a second. The two ends of a cable agree on their speed within about 4 seconds.
 constexpr int for_a_cable = 100;
-constexpr int for_networkd = 50;
+constexpr int for_networkd = 300;  // milliseconds are enough for it, but not for an emulated one
 constexpr int for_others = 10;
 
 /// The value of the file's first line with this key; empty if there is none.

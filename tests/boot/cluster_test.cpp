@@ -21,7 +21,14 @@ struct Play {
     const char* profile;
     const char* nodes;
     std::vector<std::string> drills;
+    const char* question;  ///< asked in every node after each drill
 };
+
+/// Three of them, each with the others' word that it is a voting member.
+constexpr const char* three_members = R"sh(members=list=$(ETCDCTL_API=3 etcdctl --endpoints https://127.0.0.1:2379 \
+    --cacert /etc/etcd/pki/ca.crt --cert /etc/etcd/pki/peer.crt --key /etc/etcd/pki/peer.key member list)
+echo "$list"
+[ "$(echo "$list" | grep -c ', started, .*, false$')" = 3 ])sh";
 
 /// Machines by the handful take minutes.
 std::vector<Play> plays() {
@@ -29,7 +36,9 @@ std::vector<Play> plays() {
     return {{"balancers",
              "makina.yaml",
              "lb-1,lb-2",
-             {"--kill", "holder", "--replace", "lb-1", "--replace", "lb-2", "--cut", "holder:20"}}};
+             {"--kill", "holder", "--replace", "lb-1", "--replace", "lb-2", "--cut", "holder:20"},
+             "balancer=systemctl is-active haproxy keepalived"},
+            {"etcd", "external-etcd.yaml", "etcd-1,etcd-2,etcd-3", {"--replace", "etcd-2"}, three_members}};
 }
 
 class Cluster : public testing::TestWithParam<Play> {};
@@ -40,7 +49,8 @@ TEST_P(Cluster, IsWellAfterEachDrill) {
     const Scratch scratch;
     Command rehearse{{MAKINA_IMAGE, "rehearse", "--json", "--profile",
                       (std::filesystem::path(MAKINA_SOURCE) / "profiles" / play.profile).string(), "--nodes",
-                      play.nodes, "--timeout", "1800", "--console", (scratch / "consoles").string()}};
+                      play.nodes, "--timeout", "3000", "--console", (scratch / "consoles").string(), "--question",
+                      play.question}};
     rehearse.argv.insert(rehearse.argv.end(), play.drills.begin(), play.drills.end());
     std::filesystem::create_directory(scratch / "tmp");
     rehearse.environment["TMPDIR"] = (scratch / "tmp").string();
@@ -55,6 +65,10 @@ TEST_P(Cluster, IsWellAfterEachDrill) {
         ASSERT_TRUE(event.is_object()) << line;
         const std::string kind = event.value("event", "");
         if (kind == "end") end = event;
+        if (kind == "answer") {
+            EXPECT_TRUE(event["good"].get<bool>()) << line;
+            count("rehearsed_answers", 1);
+        }
         if (kind != "outcome") continue;
         EXPECT_TRUE(event["passed"].get<bool>()) << line;
         EXPECT_EQ(event["several_held"], 0) << line;

@@ -207,7 +207,7 @@ TEST(Waiting, AGatewayHasJoinedWhenItReallyIsOne) {
     host->put("/run/active/conntrackd", "");
     EXPECT_EQ(gateway_waits_for(machine), "keepalived to run; systemctl status keepalived tells why it does not");
     host->put("/run/active/keepalived", "");
-    run_to_end(*host, "gateway");
+    run_to_end(*host);
 }
 
 TEST(Waiting, AGatewayStartsWhatNothingHasStarted) {
@@ -221,7 +221,7 @@ TEST(Waiting, AGatewayStartsWhatNothingHasStarted) {
         one.put("/proc/sys/net/ipv4/ip_forward", "1\n");
         return Answer{};
     };
-    run_to_end(*host, "gateway");
+    run_to_end(*host);
     EXPECT_THAT(host->changes, testing::Contains("run systemctl restart nftables"));
     EXPECT_THAT(host->changes, testing::Contains("run systemctl start makina-dnsmasq"));
 }

@@ -82,17 +82,27 @@ void Border::start_units(const std::string& gateway, const std::string& target) 
     }
 }
 
+void Border::take_out_card(const std::string& gateway) {
+    gateways_.at(gateway).machine->run_checked({"ip", "link", "delete", "eth1"});
+}
+
+void Border::put_in_card(const std::string& gateway) {
+    const lab::Machine& machine = *gateways_.at(gateway).machine;
+    machine.plug(inside_net, "eth1");
+    machine.run_checked(
+        {"ip", "link", "set", "eth1", "address", "02:00:00:00:01:0" + gateway.substr(gateway.size() - 1)});
+    machine.give("eth1", cidr(profile_.find(gateway)->address, profile_));
+}
+
 void Border::connect(const std::string& gateway) {
     const One& one = gateways_.at(gateway);
     const lab::Machine& machine = *one.machine;
     machine.plug(home_net, "eth0");
-    machine.plug(inside_net, "eth1");
     // The cards are the same after a restart, and the others remember them.
-    const std::string number = gateway.substr(gateway.size() - 1);
-    machine.run_checked({"ip", "link", "set", "eth0", "address", "02:00:00:00:00:0" + number});
-    machine.run_checked({"ip", "link", "set", "eth1", "address", "02:00:00:00:01:0" + number});
+    machine.run_checked(
+        {"ip", "link", "set", "eth0", "address", "02:00:00:00:00:0" + gateway.substr(gateway.size() - 1)});
     machine.give("eth0", one.uplink);
-    machine.give("eth1", cidr(profile_.find(gateway)->address, profile_));
+    put_in_card(gateway);
     machine.run_checked({"ip", "route", "add", "default", "via", "192.168.1.1"});
     const std::lock_guard lock(mutex_);
     networks_[gateway] = machine.network();

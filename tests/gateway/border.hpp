@@ -30,6 +30,9 @@ class Border {
     /// the plan enables; or these before the network.
     void boot(const std::string& gateway, Order order = Order::network_first);
     void pull_plug(const std::string& gateway);
+    /// The inside's network card, on USB, is taken out and put in again: the kernel has another interface for it.
+    void take_out_card(const std::string& gateway);
+    void put_in_card(const std::string& gateway);
 
     [[nodiscard]] lab::Machine& gateway(const std::string& name) { return *gateways_.at(name).machine; }
     /// Who has network.gateway, or the address that is shared towards home, as seen a moment ago.

@@ -167,7 +167,7 @@ TEST_F(TwoGateways, AlwaysHaveAHolderWhoAlsoAnswersNames) {
     // One reaches home again, and it is the other one.
     const std::string chosen = border->other(border->holder());
     border->home_net.heal(chosen);
-    EXPECT_TRUE(lab::becomes_true(12, [&] { return border->holder() == chosen; }));
+    EXPECT_TRUE(lab::becomes_true(15, [&] { return border->holder() == chosen; }));
     EXPECT_TRUE(lab::becomes_true(3, [&] { return serves_alone() && answers_names(); }));
     border->home_net.heal(border->other(chosen));
     // What somebody else has taken away comes back.
@@ -224,7 +224,7 @@ void lose_home_behind_a_live_cable(Border& border) {
         border.home_net.run({"ip", "link", "set", holder, "nomaster"});
         EXPECT_TRUE(lab::becomes_true(20, [&] { return border.holder() == border.other(holder); }));
         border.home_net.run({"ip", "link", "set", holder, "master", "bridge"});
-        EXPECT_TRUE(border.stays(border.other(holder), 8));
+        EXPECT_TRUE(border.stays(border.other(holder), 9));
     }
     border.home.run_checked({"sysctl", "--quiet", "--write", "net.ipv4.icmp_echo_ignore_all=0"});
 }
@@ -237,6 +237,21 @@ void come_before_the_network(Border& border) {
     border.pull_plug("gateway-1");
     EXPECT_TRUE(lab::becomes_true(4, [&] { return border.holder() == "gateway-2"; }));
     EXPECT_TRUE(lab::becomes_true(4, [&] { return ask(border.worker_1, {home_address, 80}).has_value(); }));
+}
+
+void lose_a_card(Border& border) {
+    for (const bool at_once : {true, false}) {
+        const std::string holder = border.holder();
+        border.take_out_card(holder);
+        if (at_once) border.put_in_card(holder);
+        EXPECT_TRUE(lab::becomes_true(4, [&] { return border.holder() == border.other(holder); }));
+        if (!at_once) border.put_in_card(holder);
+        EXPECT_TRUE(border.stays(border.other(holder), 9));
+        border.pull_plug(border.other(holder));
+        EXPECT_TRUE(lab::becomes_true(4, [&] { return border.holder() == holder; })) << "it waits for its old card";
+        border.boot(border.other(holder));
+        EXPECT_TRUE(border.stays(holder, 6));
+    }
 }
 
 void lose_each_others_connections(Border& border) {
@@ -259,6 +274,7 @@ std::vector<Story> stories() {
     return {{"TheyLoseEachOther", lose_each_other},
             {"HomeIsGoneBehindALiveCable", lose_home_behind_a_live_cable},
             {"TheyComeBeforeTheNetwork", come_before_the_network},
+            {"TheyLoseACard", lose_a_card},
             {"TheyLoseEachOthersConnections", lose_each_others_connections}};
 }
 

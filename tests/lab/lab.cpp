@@ -206,6 +206,10 @@ void Machine::power_on() {
 
 void Machine::power_off() {
     if (!is_on()) return;
+    // The kernel takes a network apart only some time after its last process; until then it would answer for it.
+    for (const auto& [into, port] : cables_)
+        (void)makina::run({together(entering(into, false), {"ip", "link", "delete", port})});
+    cables_.clear();
     ::kill(holder_->pid(), SIGKILL);
     for (const pid_t pid : started_) {
         ::kill(pid, SIGKILL);
@@ -222,6 +226,7 @@ void Machine::plug(const Switch& into, const std::string& interface, const std::
     (void)makina::run({together(entering(into.pid(), false), {"ip", "link", "delete", own})});
     into.run(
         {"ip", "link", "add", own, "type", "veth", "peer", "name", interface, "netns", std::to_string(holder_->pid())});
+    cables_.emplace_back(into.pid(), own);
     into.run({"ip", "link", "set", own, "master", "bridge", "up"});
     run_checked({"ip", "link", "set", interface, "up"});
 }

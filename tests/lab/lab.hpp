@@ -117,6 +117,8 @@ class Machine {
     std::unique_ptr<Holder> holder_;
     /// What `start` began, as this machine sees it: the namespaces end only when these are collected.
     mutable std::vector<pid_t> started_;
+    /// The switches' networks, and the ports in them.
+    mutable std::vector<std::pair<pid_t, std::string>> cables_;
 };
 
 /// Asks until the answer is yes, every tenth of a second; false if it is not within `seconds`.

@@ -235,6 +235,49 @@ TEST_F(Issue, CountsEpochsByNodeAndNamesEveryCard) {
     EXPECT_FALSE(ledger[0].revoked);
 }
 
+TEST_F(Issue, GivesFoundersTheRightToFoundUntilItIsKnownThatTheyDid) {
+    const std::string id = keys_.cluster_id();
+    EXPECT_EQ(issue(recipient("worker-1", "worker")).genesis, "");
+    EXPECT_EQ(issue(recipient("lb-1", "load-balancer")).genesis, "");
+    const Bundle first = issue(recipient("etcd-1", "etcd"));
+    EXPECT_EQ(first.genesis, id);
+    EXPECT_FALSE(first.genesis_again);
+    // A typing error, a bad card: the second card may found as well, but says that there was a first.
+    const Bundle second = issue(recipient("etcd-1", "etcd"));
+    EXPECT_EQ(second.genesis, id);
+    EXPECT_TRUE(second.genesis_again);
+    EXPECT_FALSE(issue(recipient("etcd-2", "etcd")).genesis_again);
+
+    EXPECT_FALSE(Keys::note_formed(scratch_ / "nothing", id, "etcd", now));
+    keys_.note_formed("etcd", now);
+    EXPECT_EQ(issue(recipient("etcd-3", "etcd")).genesis, "");
+    EXPECT_EQ(issue(recipient("master-1", "control-plane")).genesis, id);
+    EXPECT_EQ(keys_.formed(), (std::map<std::string, std::int64_t>{{"etcd", now}}));
+
+    // From a snapshot: another cluster, of which there was no card yet.
+    keys_.begin_formation();
+    const Bundle third = issue(recipient("etcd-1", "etcd"));
+    EXPECT_NE(third.genesis, id);
+    EXPECT_EQ(third.genesis.size(), 32U);
+    EXPECT_FALSE(third.genesis_again);
+    EXPECT_EQ(issue(recipient("etcd-2", "etcd")).genesis, third.genesis);
+    EXPECT_TRUE(issue(recipient("etcd-1", "etcd")).genesis_again);
+}
+
+TEST(KeysFolderOnDisk, NotesWithoutThePassphraseWhatHasFormed) {
+    const Scratch scratch;
+    std::string id;
+    {
+        const Keys keys = fresh(scratch / "keys", "secret");
+        id = keys.cluster_id();
+    }
+    EXPECT_FALSE(Keys::note_formed(scratch / "keys", std::string(32, '0'), "etcd", now));
+    EXPECT_TRUE(Keys::note_formed(scratch / "keys", id, "etcd", now));
+    EXPECT_FALSE(Keys::note_formed(scratch / "keys", id, "etcd", now + 5));
+    EXPECT_EQ(Keys(scratch / "keys", "makina", "secret").formed(),
+              (std::map<std::string, std::int64_t>{{"etcd", now}}));
+}
+
 TEST_F(Issue, KeepsTheLedgerOverARestart) {
     (void)keys_.issue(recipient("gateway-1", "gateway"), true, now, year, "x");
     const auto before = keys_.ledger();

@@ -2,6 +2,7 @@
 
 #include "builder/pki/folder.hpp"
 #include "builder/pki/ledger.hpp"
+#include "firstboot/bundle/error.hpp"
 #include "tests/unit/keyrings.hpp"
 #include "tests/unit/scratch.hpp"
 
@@ -37,6 +38,43 @@ TEST(Ledger, ReadsWhatItWrote) {
     EXPECT_EQ(ledger.entries[0].target, "out/worker-1.img");
     EXPECT_EQ(encode(ledger), two);
     EXPECT_EQ(encode(decode_ledger(ledger_of(""))), ledger_of(""));
+}
+
+TEST(Ledger, RemembersWhatHasFormedAndTheNewestFormation) {
+    const std::string text =
+        ledger_of(line() + line(2, "2") + "formation " + hex32 + " 1\nformed control-plane 5\nformed etcd 7\n");
+    const Ledger ledger = decode_ledger(text);
+    EXPECT_EQ(ledger.formation, hex32);
+    EXPECT_EQ(ledger.formation_from, 1U);
+    EXPECT_EQ(ledger.formed, (std::map<std::string, std::int64_t>{{"control-plane", 5}, {"etcd", 7}}));
+    EXPECT_EQ(encode(ledger), text);
+    for (const auto& [lines, words] : std::vector<std::pair<std::string, std::string>>{
+             {"formation x 0\n", "a formation is 32 lower-case hex digits and how many bundles were before it, line 2"},
+             {"formation " + hex32 + " 1\n",
+              "a formation is 32 lower-case hex digits and how many bundles were before it, line 2"},
+             {"formed king 1\n", "what has formed is a role and a time, line 2"},
+             {"formed etcd soon\n", "the forming is no time, line 2"},
+             {"formed etcd 1\nformed etcd 2\n", "the roles do not ascend, line 3"},
+             {"formed etcd 1\n" + line(), "\"end\" is expected, line 3"}}) {
+        try {
+            (void)decode_ledger(ledger_of(lines));
+            ADD_FAILURE() << lines;
+        } catch (const Error& error) {
+            EXPECT_EQ(error.what(), words);
+        }
+    }
+}
+
+TEST(Ledger, KnowsWhetherANodeHadAnotherCardInThisFormation) {
+    Ledger ledger = decode_ledger(ledger_of(line()));
+    EXPECT_FALSE(had_another_card(ledger, "worker-1", hex32));
+    EXPECT_TRUE(had_another_card(ledger, "worker-1", std::string(32, 'c')));
+    EXPECT_FALSE(had_another_card(ledger, "worker-2", hex32));
+    ledger.formation_from = 1;
+    EXPECT_FALSE(had_another_card(ledger, "worker-1", std::string(32, 'c')));
+    // What the backup does not know may have been issued.
+    ledger.restored = {1};
+    EXPECT_TRUE(had_another_card(ledger, "worker-2", hex32));
 }
 
 TEST(Ledger, WritesAnyNameOfAFile) {

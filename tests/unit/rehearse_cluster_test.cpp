@@ -16,6 +16,7 @@
 #include "firstboot/bundle/error.hpp"
 #include "tests/unit/child.hpp"
 #include "tests/unit/clusters.hpp"
+#include "tests/unit/plans.hpp"
 #include "tests/unit/scratch.hpp"
 #include "tests/unit/small_image.hpp"
 
@@ -113,7 +114,7 @@ TEST(ClusterPlan, GivesAGatewayACardOnEachSide) {
     EXPECT_FALSE(board.cards[1].internet);
     EXPECT_NE(board.cards[0].mac, board.cards[1].mac);
     std::swap(profile.gateway.uplink, profile.gateway.inside);
-    profile.gateway.inside_mac = "dc:a6:32:01:02:03";
+    plans::node_of(profile, "gateway-1").inside_mac = "dc:a6:32:01:02:03";
     const BoardPlan swapped = plan_cluster(profile, {{"gateway-1"}}, ports).nodes[0].board;
     EXPECT_EQ(swapped.switched, 0U);
     EXPECT_EQ(swapped.cards[0].mac, "dc:a6:32:01:02:03");

@@ -232,10 +232,12 @@ TEST_F(DirectorTest, ANodeThatWorksIsNotSettledAndOneThatCountsSecondsIs) {
     sight.boards[0] = {"lb-1", true, "working", "packages", "", ""};
     EXPECT_EQ(next_act(100).kind, Kind::wait);
     sight.boards[0].state = "waiting";
-    for (int i = 0; i < 28; ++i) {
+    for (int i = 0; i < 58; ++i) {
         sight.boards[0].waiting_for = "another " + std::to_string(100 - i) + " s";
         EXPECT_EQ(look().kind, Kind::wait) << i;
     }
+    sight.boards[0].waiting_for = "something else";
+    EXPECT_EQ(next_act(58).kind, Kind::wait);
     EXPECT_EQ(next_act(5).kind, Kind::end);
 }
 
