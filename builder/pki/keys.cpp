@@ -139,12 +139,15 @@ std::map<std::string, std::int64_t> Keys::formed() const {
     return state_->ledger.formed;
 }
 
-void Keys::begin_formation() {
+bool Keys::begin_formation(const std::string& snapshot) {
     Ledger ledger = state_->ledger;
+    if (ledger.snapshot == snapshot && !ledger.formed.contains("etcd")) return false;
+    ledger.snapshot = snapshot;
     ledger.formation = to_hex(secret_bytes(16));
     ledger.formation_from = ledger.entries.size();
     ledger.formed.clear();
     state_->save(std::move(ledger));
+    return true;
 }
 
 std::vector<KeyFact> Keys::facts() const {
