@@ -53,7 +53,7 @@ class EtcdReplacement : public ::testing::Test {
         trust.node = bundle.node;
         host.put(std::string(Trust::path), encode(trust));
         host.put(kept::bundle, seal(bundle, first_signer()), {0600, "root", "root"});
-        host.put("/etc/systemd/network/10-makina.network", bundle.address);
+        host.put(network_file, "[Address]\nAddress=" + bundle.address + "\n");
     }
     std::unique_ptr<FakeHost> powered_on() {
         auto host = host_of(machine, "etcd");

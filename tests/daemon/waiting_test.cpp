@@ -15,6 +15,12 @@ using namespace makina::test;
 
 constexpr std::int64_t seven_days = 7 * a_day;
 
+/// systemctl where every unit that does not run fails to start.
+Answer starts_nothing(FakeHost& host, const std::vector<std::string>& argv) {
+    const bool active = argv.at(1) == "is-active" && host.has("/run/active/" + argv.back());
+    return {active ? 0 : 3, "", ""};
+}
+
 TEST(Waiting, SevenDaysWithoutNetworkIsQuiet) {
     for (const std::string& role : roles()) {
         FakeMachine machine = new_machine(role);
@@ -101,6 +107,7 @@ TEST(Waiting, GoesBackToTheNetworkWhenItsAddressIsLost) {
         const std::string role = joined ? "gateway" : "etcd";
         FakeMachine machine = new_machine(role);
         const auto host = host_of(machine, role);
+        if (!joined) host->network = [](FakeHost&, const Request&) { return Response{}; };
         const auto world = host->world;
         host->world = [&](FakeHost& one) {
             world(one);
@@ -154,6 +161,7 @@ TEST(Waiting, TellsWhatAPersonHasToDo) {
         FakeMachine machine = new_machine(role);
         const auto host = host_of(machine, role);
         host->world = nullptr;
+        host->programs["systemctl"] = starts_nothing;
         RunOptions options;
         options.most_rounds = 5;
         EXPECT_EQ(run(*host, options), Ending::stopped);
@@ -180,6 +188,7 @@ TEST(Waiting, ALoadBalancerNeedsBothOfItsPrograms) {
 std::string gateway_waits_for(FakeMachine& machine) {
     const auto host = host_of(machine, "gateway");
     host->world = nullptr;
+    host->programs["systemctl"] = starts_nothing;
     RunOptions options;
     options.most_rounds = 3;
     EXPECT_EQ(run(*host, options), Ending::stopped);
