@@ -70,9 +70,9 @@ bool has_data(Host& host) {
     return !host.list(std::string(data_folder) + "/member").empty();
 }
 
-/// True if data is here, made from the snapshot, with which etcd was not started yet.
+/// True if data is here that we made from the snapshot, as a member, and etcd was not started with it yet.
 bool has_only_restored(Host& host, const Bundle& bundle) {
-    return !bundle.restore.empty() && has_data(host) && !host.look(environment);
+    return !bundle.restore.empty() && has_data(host) && !host.look(environment) && own_statement(host, bundle).member;
 }
 
 JoinRecord recorded(Host& host) {

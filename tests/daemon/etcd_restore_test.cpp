@@ -239,7 +239,7 @@ TEST(EtcdRestoreInACluster, JoinsTheClusterThatIsThere) {
         host->after_change = nullptr;
         host->put(std::string(Trust::path), encode(trust));
         host->put(kept::bundle, seal(bundle, first_signer()), {0600, "root", "root"});
-        host->put("/etc/systemd/network/10-makina.network", bundle.address);
+        host->put(network_file, "[Address]\nAddress=" + bundle.address + "\n");
         host->put(snapshot_path, is_sound ? content : "another");
         give_programs(*host);
         host->network = [&](FakeHost& one, const Request& request) { return etcd.answer(one, request); };

@@ -5,7 +5,9 @@
 #include <nlohmann/json.hpp>
 
 #include "builder/commands/recipient.hpp"
+#include "builder/commands/snapshot.hpp"
 #include "builder/plan.hpp"
+#include "firstboot/bundle/digest.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "tests/unit/plans.hpp"
 
@@ -70,12 +72,21 @@ Cluster::Spare Cluster::second_card(const std::string& name) {
     return spare;
 }
 
+void Cluster::begin_from(const std::string& snapshot) {
+    snapshot_ = snapshot;
+    if (!snapshot.empty()) (void)keys_->begin_formation(sha256(snapshot));
+}
+
 void Cluster::write_card(const Machine& machine, const std::string& name) {
     Recipient recipient = recipient_of(profile_, node(name));
     recipient.header.architecture = to_string(here);
     recipient.header.board = "generic";
+    const bool restores = !snapshot_.empty() && node(name).role == Role::etcd;
+    if (restores) recipient.snapshot = sha256(snapshot_);
     const Issued issued = keys_->issue(recipient, true, std::time(nullptr), 86400 * 30, name + ".img");
-    machine.install(plans::plan_of(profile_, name).files);
+    ImagePlan plan = plans::plan_of(profile_, name);
+    if (restores) carry_snapshot(plan, {snapshot_, recipient.snapshot});
+    machine.install(plan.files);
     machine.install(std::string(Trust::path), issued.trust);
     machine.install(Bundle::path, issued.sealed, 0600);
     fs::permissions(machine.file(Bundle::path).parent_path(), fs::perms::owner_all);
