@@ -29,10 +29,8 @@ std::string text_of(const fs::path& path) {
 
 /// etcdctl on a node, towards its own member.
 std::string ask_etcd(const Cluster& cluster, const std::string& node, std::vector<std::string> words) {
-    std::vector<std::string> argv = {"etcdctl",
-                                     "--endpoints=https://" + cluster.address(node) + ":2379",
-                                     "--cacert=/etc/etcd/pki/ca.crt",
-                                     "--cert=/etc/etcd/pki/peer.crt",
+    std::vector<std::string> argv = {"etcdctl", "--endpoints=https://" + cluster.address(node) + ":2379",
+                                     "--cacert=/etc/etcd/pki/ca.crt", "--cert=/etc/etcd/pki/peer.crt",
                                      "--key=/etc/etcd/pki/peer.key"};
     argv.insert(argv.end(), words.begin(), words.end());
     return cluster.machine(node).run_checked(argv);
@@ -100,8 +98,8 @@ TEST_F(EtcdSnapshots, AreTakenWhenItIsTimeAndTheNewestFewAreKept) {
     // What a cut has left goes; and of three the oldest.
     for (int more = 0; more < 2; ++more) {
         let_time_pass(machine);
-        machine.run_checked({"sh", "-c", std::string("echo half > ") + folder + "/.taking.part; echo half > " + folder +
-                                             "/.taking"});
+        machine.run_checked(
+            {"sh", "-c", std::string("echo half > ") + folder + "/.taking.part; echo half > " + folder + "/.taking"});
         EXPECT_TRUE(run_service(machine));
     }
     const auto last = snapshots_on(machine);
@@ -126,12 +124,10 @@ TEST_F(EtcdSnapshots, FailVisiblyAndKeepTheOlderOnesWhereNoneCanBeTaken) {
     const auto before = snapshots_on(machine);
     let_time_pass(machine);
     // A program that gives one with a changed byte in it: a card that forgets.
-    machine.run_checked({"sh", "-c",
-                         "cat > /usr/local/bin/etcdctl; chmod 755 /usr/local/bin/etcdctl", "sh"});
     machine.run_checked(
         {"sh", "-c",
-         "printf '#!/bin/sh\\n/usr/bin/etcdctl \"$@\" || exit 1\\n"
-         "for last; do :; done\\n[ \"$7\" != save ] || printf x | dd of=\"$last\" bs=1 seek=9000 conv=notrunc\\n' > "
+         "printf '#!/bin/sh\\n/usr/bin/etcdctl \"$@\" || exit 1\\ncase \"$*\" in *snapshot\\ save*) for last; do "
+         ":; done; printf x | dd of=\"$last\" bs=1 seek=9000 conv=notrunc;; esac\\n' > "
          "/usr/local/bin/etcdctl; chmod 755 /usr/local/bin/etcdctl"});
     const Result damaged = machine.run({"/usr/lib/makina/snapshot"});
     EXPECT_EQ(damaged.status, 1);
@@ -139,6 +135,9 @@ TEST_F(EtcdSnapshots, FailVisiblyAndKeepTheOlderOnesWhereNoneCanBeTaken) {
     EXPECT_EQ(snapshots_on(machine), before);
     machine.run_checked({"rm", "/usr/local/bin/etcdctl"});
     machine.run_checked({"/usr/lib/lab/systemctl", "stop", "etcd"});
+    const Result silent = machine.run({"/usr/lib/makina/snapshot"});
+    EXPECT_EQ(silent.status, 1);
+    EXPECT_THAT(silent.errors, HasSubstr("no snapshot: etcd on this node does not answer\n"));
     EXPECT_FALSE(run_service(machine));
     EXPECT_EQ(snapshots_on(machine), before);
     machine.run_checked({"/usr/lib/lab/systemctl", "start", "etcd"});
@@ -176,16 +175,19 @@ TEST_F(EtcdSnapshots, AreCopiedBySshToTheHostThatIsKnownOnly) {
     const auto [own_key, own_public] = new_key(workshop() / "own-key");
     Snapshots wanted;
     wanted.ssh = "root@192.168.3.200:/srv/etcd";
-    wanted.credentials =
-        private_file(workshop() / "credentials", own_key + "192.168.3.200 " + host_public);
+    wanted.credentials = private_file(workshop() / "credentials", own_key + "192.168.3.200 " + host_public);
     const auto cluster = cluster_with("by-ssh", wanted);
     const std::string settings =
         "AuthorizedKeysFile /etc/ssh/lab-keys\nPasswordAuthentication no\nUsePAM no\nStrictModes no\n";
     const auto nas = other_machine(*cluster, "nas", "192.168.3.200/24",
-                                   {{"/etc/ssh/lab-host", host_key}, {"/etc/ssh/lab-other", other_key},
-                                    {"/etc/ssh/lab-keys", own_public}, {"/etc/ssh/lab-settings", settings}});
+                                   {{"/etc/ssh/lab-host", host_key},
+                                    {"/etc/ssh/lab-other", other_key},
+                                    {"/etc/ssh/lab-keys", own_public},
+                                    {"/etc/ssh/lab-settings", settings}});
     const auto serve = [&](const std::string& key) {
-        (void)nas->run({"sh", "-c", "[ ! -f /run/sshd.pid ] || kill $(cat /run/sshd.pid); rm -f /run/sshd.pid; mkdir -p /run/sshd"});
+        (void)nas->run(
+            {"sh", "-c",
+             "[ ! -f /run/sshd.pid ] || kill $(cat /run/sshd.pid); rm -f /run/sshd.pid; mkdir -p /run/sshd"});
         nas->start(nas->inside({"/usr/sbin/sshd", "-D", "-e", "-f", "/etc/ssh/lab-settings", "-h", key}), "sshd");
         ASSERT_TRUE(becomes_true(10, [&] { return fs::exists(nas->file("/run/sshd.pid")); })) << nas->log("sshd");
     };
@@ -216,8 +218,9 @@ TEST_F(EtcdSnapshots, AreCopiedToAStoreWithASignatureThatItChecks) {
     wanted.bucket = "cellar/etcd";
     wanted.endpoint = "http://192.168.3.201:9000";
     wanted.region = "eu-central-1";
-    wanted.credentials = private_file(workshop() / "store-credentials", std::string("aws_access_key_id = ") + access_key +
-                                                                            "\naws_secret_access_key = " + secret_key + "\n");
+    wanted.credentials =
+        private_file(workshop() / "store-credentials", std::string("aws_access_key_id = ") + access_key +
+                                                           "\naws_secret_access_key = " + secret_key + "\n");
     const auto cluster = cluster_with("by-s3", wanted);
     const auto store = other_machine(*cluster, "store", "192.168.3.201/24", {});
     const auto serve = [&](const std::string& secret) {
