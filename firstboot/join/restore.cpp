@@ -19,10 +19,13 @@ std::string last_line(std::string text) {
     return text.substr(text.rfind('\n') + 1);
 }
 
+Error failed(const std::string& what, const Answer& answer) {
+    return Error(what + ": exit code " + std::to_string(answer.status) + ": " + last_line(answer.errors));
+}
+
 void run_or_throw(Host& host, const std::vector<std::string>& argv, unsigned seconds) {
     const Answer answer = host.run(argv, seconds);
-    if (answer.status == 0) return;
-    throw Error(argv.at(0) + ": exit code " + std::to_string(answer.status) + ": " + last_line(answer.errors));
+    if (answer.status != 0) throw failed(argv.at(0), answer);
 }
 
 /// etcdutl came with etcd 3.5, and 3.6 took this away from etcdctl.
@@ -34,9 +37,7 @@ void make_data(Host& host, const std::vector<std::string>& arguments) {
         argv.front() = "etcdctl";
         answer = host.run(argv, patience);
     }
-    if (answer.status == 0) return;
-    throw Error(argv.front() + " snapshot restore: exit code " + std::to_string(answer.status) + ": " +
-                last_line(answer.errors));
+    if (answer.status != 0) throw failed(argv.front() + " snapshot restore", answer);
 }
 
 }  // namespace
@@ -48,7 +49,7 @@ std::string snapshot_fault(Host& host, const Bundle& bundle) {
     const auto facts = host.look(path);
     if (!facts || facts->kind != PathFacts::Kind::regular) return path + " is missing" + remedy;
     const Answer answer = host.run({"sha256sum", path}, patience);
-    if (answer.status != 0) throw Error("sha256sum " + path + ": exit code " + std::to_string(answer.status));
+    if (answer.status != 0) throw failed("sha256sum", answer);
     if (answer.output != bundle.restore + "  " + path + "\n") {
         return path + " is not the snapshot that the cluster begins with" + remedy;
     }
