@@ -177,7 +177,7 @@ Outcome EtcdJoin::act(Host& host, const Bundle& bundle) {
     const std::string reason = objection_ ? *std::exchange(objection_, std::nullopt) : objection(host, bundle);
     if (reason.empty()) {
         note_member(host, bundle);
-        const Outcome claimed = claim(host, bundle, own_address(bundle));
+        Outcome claimed = claim(host, bundle, own_address(bundle));
         if (claimed.done) remove_leftovers(host);
         return claimed;
     }

@@ -225,8 +225,8 @@ TEST_F(EtcdSnapshots, AreCopiedToAStoreWithASignatureThatItChecks) {
     const auto store = other_machine(*cluster, "store", "192.168.3.201/24", {});
     const auto serve = [&](const std::string& secret) {
         (void)store->run({"pkill", "python3"});
-        store->start(store->beside({"python3", MAKINA_SOURCE "/tests/etcd/s3.py", "192.168.3.201", "9000",
-                                    (store->card() / "objects").string(), access_key, secret, wanted.region}),
+        store->start(store->beside({"python3", std::string(MAKINA_SOURCE) + "/tests/etcd/s3.py", "192.168.3.201",
+                                    "9000", (store->card() / "objects").string(), access_key, secret, wanted.region}),
                      "store");
         EXPECT_TRUE(becomes_true(10, [&] {
             return store->run({"curl", "--silent", "http://192.168.3.201:9000/"}).status == 0;
