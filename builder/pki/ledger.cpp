@@ -205,6 +205,12 @@ bool had_another_card(const Ledger& ledger, const std::string& node, const std::
                        [&](const LedgerEntry& entry) { return entry.node == node && entry.card != card; });
 }
 
+bool is_of_earlier_formation(const Ledger& ledger, const std::string& node, std::uint64_t epoch) {
+    const auto end = ledger.entries.begin() + static_cast<std::ptrdiff_t>(ledger.formation_from);
+    return std::any_of(ledger.entries.begin(), end,
+                       [&](const LedgerEntry& entry) { return entry.node == node && entry.epoch == epoch; });
+}
+
 std::uint64_t next_epoch(const Ledger& ledger, const std::string& node) {
     const LedgerEntry* const last = last_of(ledger, node);
     const std::size_t behind = last == nullptr ? 0 : static_cast<std::size_t>(last - ledger.entries.data()) + 1;

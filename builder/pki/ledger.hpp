@@ -44,6 +44,8 @@ inline constexpr std::uint64_t epochs_skipped = 100;
 [[nodiscard]] std::uint64_t next_epoch(const Ledger& ledger, const std::string& node);
 /// True if another card than this one was issued to the node in this formation, as far as the ledger knows.
 [[nodiscard]] bool had_another_card(const Ledger& ledger, const std::string& node, const std::string& card);
+/// True if this bundle of the node was issued before the newest formation began.
+[[nodiscard]] bool is_of_earlier_formation(const Ledger& ledger, const std::string& node, std::uint64_t epoch);
 /// The last that was issued to the node, or nullptr.
 [[nodiscard]] const LedgerEntry* last_of(const Ledger& ledger, const std::string& node);
 

@@ -102,9 +102,16 @@ class Keys {
     void revoke(const std::string& node, const std::string& card);
     /// Notes that the nodes of this role have formed what they are a part of: from now on their cards only join.
     void note_formed(const std::string& role, std::int64_t now);
-    /// The same in a folder that is not open, without its passphrase. False if it was known, if the keys are those of
-    /// another cluster than `cluster_id`, or if there is no such folder. Throws Error.
-    static bool note_formed(const std::filesystem::path& folder, const std::string& cluster_id, const std::string& role,
+    /// A node's card that was seen to be a part of what its role forms.
+    struct Joined {
+        std::string node;
+        std::string role;
+        std::uint64_t epoch = 0;
+    };
+    /// The same in a folder that is not open, without its passphrase. False if it was known, if the card is of an
+    /// earlier formation, if the keys are those of another cluster than `cluster_id`, or if there is no such folder.
+    /// Throws Error.
+    static bool note_formed(const std::filesystem::path& folder, const std::string& cluster_id, const Joined& joined,
                             std::int64_t now);
     /// The roles of which that was noted, and when.
     [[nodiscard]] std::map<std::string, std::int64_t> formed() const;

@@ -204,6 +204,7 @@ std::optional<std::string> FakeHost::probe(const std::string&, const std::string
 
 std::vector<Response> FakeHost::fetch(const std::vector<Request>& requests) {
     std::vector<Response> responses;
+    responses.reserve(requests.size());
     for (const Request& request : requests) {
         responses.push_back(network ? network(*this, request) : Response{0, "", "no route to host", false});
     }

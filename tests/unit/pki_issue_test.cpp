@@ -248,7 +248,7 @@ TEST_F(Issue, GivesFoundersTheRightToFoundUntilItIsKnownThatTheyDid) {
     EXPECT_TRUE(second.genesis_again);
     EXPECT_FALSE(issue(recipient("etcd-2", "etcd")).genesis_again);
 
-    EXPECT_FALSE(Keys::note_formed(scratch_ / "nothing", id, "etcd", now));
+    EXPECT_FALSE(Keys::note_formed(scratch_ / "nothing", id, {"etcd-1", "etcd", 1}, now));
     keys_.note_formed("etcd", now);
     EXPECT_EQ(issue(recipient("etcd-3", "etcd")).genesis, "");
     EXPECT_EQ(issue(recipient("master-1", "control-plane")).genesis, id);
@@ -304,11 +304,24 @@ TEST(KeysFolderOnDisk, NotesWithoutThePassphraseWhatHasFormed) {
         const Keys keys = fresh(scratch / "keys", "secret");
         id = keys.cluster_id();
     }
-    EXPECT_FALSE(Keys::note_formed(scratch / "keys", std::string(32, '0'), "etcd", now));
-    EXPECT_TRUE(Keys::note_formed(scratch / "keys", id, "etcd", now));
-    EXPECT_FALSE(Keys::note_formed(scratch / "keys", id, "etcd", now + 5));
+    EXPECT_FALSE(Keys::note_formed(scratch / "keys", std::string(32, '0'), {"etcd-1", "etcd", 1}, now));
+    EXPECT_TRUE(Keys::note_formed(scratch / "keys", id, {"etcd-1", "etcd", 1}, now));
+    EXPECT_FALSE(Keys::note_formed(scratch / "keys", id, {"etcd-1", "etcd", 1}, now + 5));
     EXPECT_EQ(Keys(scratch / "keys", "makina", "secret").formed(),
               (std::map<std::string, std::int64_t>{{"etcd", now}}));
+}
+
+TEST_F(Issue, DoesNotTakeAMemberOfTheOldClusterForOneOfTheRestored) {
+    const std::string id = keys_.cluster_id();
+    const std::uint64_t before = issue(recipient("etcd-1", "etcd")).epoch;
+    keys_.begin_formation(std::string(64, 'a'));
+    Recipient to = recipient("etcd-1", "etcd");
+    to.snapshot = std::string(64, 'a');
+    const std::uint64_t after = issue(to).epoch;
+    { const Keys closed = std::move(keys_); }
+    EXPECT_FALSE(Keys::note_formed(scratch_ / "keys", id, {"etcd-1", "etcd", before}, now));
+    EXPECT_TRUE(Keys::note_formed(scratch_ / "keys", id, {"etcd-1", "etcd", after}, now));
+    keys_ = Keys(scratch_ / "keys", "makina", "");
 }
 
 TEST_F(Issue, KeepsTheLedgerOverARestart) {
