@@ -78,11 +78,15 @@ Recipient recipient_of(const Profile& profile, const Node& node) {
     header.peers = peers_of(profile);
     recipient.external_etcd = profile.etcd.topology == EtcdTopology::external;
     recipient.offline = is_offline(profile.pki);
-    if (profile.kubernetes.version < Version{1, 29, 0}) recipient.admin_group = "system:masters";
+    recipient.admin_group = admin_group(profile);
     recipient.configuration = handed_over(profile, node, project_folder() / "overlays");
     if (node.role == Role::etcd) add_credentials(recipient, profile.etcd.snapshots);
     name_api_server(recipient, profile, node);
     return recipient;
+}
+
+std::string admin_group(const Profile& profile) {
+    return profile.kubernetes.version < Version{1, 29, 0} ? "system:masters" : "kubeadm:cluster-admins";
 }
 
 }  // namespace makina

@@ -26,7 +26,7 @@ struct Recipient {
     /// SHA-256 of the snapshot that the new card of an etcd node carries; empty: none.
     std::string snapshot;
     /// The group of administrators' certificates: kubeadm's since 1.29, "system:masters" before.
-    std::string admin_group = "kubeadm:cluster-admins";
+    std::string admin_group;
 };
 
 /// A sealed bundle and the trust that goes with it.
@@ -118,6 +118,15 @@ class Keys {
     /// A new formation of etcd, from the snapshot with this SHA-256: cards that are issued from now on have the right
     /// to found it. One that is not known to have formed goes on if it is from the same snapshot. True if it is new.
     bool begin_formation(const std::string& snapshot);
+    /// Whom Kubernetes knows by a client certificate, and in which group; its roles are bound to either.
+    struct User {
+        std::string name;
+        std::string group;  ///< empty for none
+    };
+    /// A kubeconfig for the user, with a new key and a certificate that is good for so many seconds. Kubernetes cannot
+    /// take such a certificate back before that. Throws Error.
+    [[nodiscard]] std::string kubeconfig(const User& user, const std::string& server, std::int64_t now,
+                                         std::int64_t valid_for) const;
     /// Everything in the folder as one file, encrypted under `passphrase` (scrypt, AES-256-GCM); 0600, never
     /// overwrites. Throws Error.
     void backup(const std::filesystem::path& file, const std::string& passphrase) const;
