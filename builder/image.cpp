@@ -301,16 +301,21 @@ WrittenImage write_compressed(const PatchedImage& image, const ImageOptions& opt
 
 }  // namespace
 
-WrittenImage write_image(const ImagePlan& plan, const BaseImage& base, const ImageOptions& options) {
+std::shared_ptr<PatchedImage> compose_image(const ImagePlan& plan, const BaseImage& base) {
     const PartitionTable table = read_partition_table(base.path);
     const Partition* const boot = table.find(1);
     const Partition* const root = table.find(2);
     if (boot == nullptr || root == nullptr) throw Error(base.path.string() + " lacks a boot or a root partition");
-    PatchedImage image(base.path);
-    write_root(image, *root, plan);
-    write_boot(image, *boot, plan);
-    if (options.compression == Compression::none) return write_raw(image, options);
-    return write_compressed(image, options);
+    auto image = std::make_shared<PatchedImage>(base.path);
+    write_root(*image, *root, plan);
+    write_boot(*image, *boot, plan);
+    return image;
+}
+
+WrittenImage write_image(const ImagePlan& plan, const BaseImage& base, const ImageOptions& options) {
+    const auto image = compose_image(plan, base);
+    if (options.compression == Compression::none) return write_raw(*image, options);
+    return write_compressed(*image, options);
 }
 
 }  // namespace makina

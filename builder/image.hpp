@@ -3,9 +3,11 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "builder/base/base.hpp"
+#include "builder/disk/disk.hpp"
 #include "builder/plan.hpp"
 
 namespace makina {
@@ -27,6 +29,10 @@ struct WrittenImage {
     std::uint64_t used = 0;  ///< bytes that hold data: what a card has to take
     std::string sha256;      ///< of the finished file, empty if not asked for
 };
+
+/// One node's image that is on no disk: the base's bytes, and the plan's files in changed blocks in memory. The base
+/// must stay in use as long as it is read. Throws Error.
+[[nodiscard]] std::shared_ptr<PatchedImage> compose_image(const ImagePlan& plan, const BaseImage& base);
 
 /// Writes one node's image: the base's bytes with the plan's files in them. The base is not touched, no root, no mount
 /// and no loop device are needed. The file appears under its name complete, synced and 0600 (later it holds secrets),

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string_view>
 
+#include "builder/commands/flash.hpp"
 #include "builder/commands/recipient.hpp"
 #include "builder/commands/terminal.hpp"
 #include "builder/read_file.hpp"
@@ -79,7 +80,15 @@ class Keyring {
             keys_->issue(recipient_of(profile_, node), true, seconds_now(), options_.valid_days * 86400, target);
         carried.trust = std::move(issued.trust);
         carried.bundle = std::move(issued.sealed);
+        card_ = std::move(issued.card);
         return carried;
+    }
+    /// Of the bundle that was issued last.
+    [[nodiscard]] const std::string& card() const { return card_; }
+
+    void note_flashed(const FlashReceipt& receipt) {
+        if (!keys_) open();
+        keys_->note_flashed(receipt);
     }
 
     void note_formed(Role role) {
@@ -110,7 +119,10 @@ class Keyring {
     Reporter& reporter_;
     std::filesystem::path folder_;
     std::optional<Keys> keys_;
+    std::string card_;
 };
+
+}  // namespace
 
 /// https://reproducible-builds.org/specs/source-date-epoch/ asks for an error if the value is no number.
 std::optional<std::int64_t> source_date_epoch() {
@@ -128,8 +140,6 @@ std::optional<std::int64_t> source_date_epoch() {
     }
     return seconds;
 }
-
-}  // namespace
 
 struct ImageBuilder::Parts {
     Parts(const BuildOptions& chosen, const Profile& cluster, Reporter& speaker)
@@ -172,6 +182,16 @@ WrittenImage ImageBuilder::build(const Node& node, const std::filesystem::path& 
     return write_image(planned, parts_->bases.for_node(node), image);
 }
 
+ComposedImage ImageBuilder::compose(const Node& node, const std::string& target) {
+    ImagePlan planned = plan(node);
+    carry(planned, parts_->keyring.carried_by(node, target));
+    return {compose_image(planned, parts_->bases.for_node(node)), parts_->keyring.card()};
+}
+
+void ImageBuilder::note_flashed(const FlashReceipt& receipt) {
+    parts_->keyring.note_flashed(receipt);
+}
+
 void ImageBuilder::note_formed(Role role) {
     parts_->keyring.note_formed(role);
 }
@@ -200,41 +220,41 @@ int build(const BuildOptions& options) {
     return 0;
 }
 
+void add_node_options(CLI::App& command, BuildOptions& options) {
+    command.add_option("--profile", options.profile, "the cluster's file (default: profiles/makina.yaml)")
+        ->type_name("FILE");
+    command.add_option("--valid-days", options.valid_days, "days until the card's bundle expires (default: 365)")
+        ->check(CLI::Range(1, 3650).description(""))
+        ->type_name("DAYS");
+    command.add_option("--daemon", options.daemon, "the node's makina-firstboot (default: the one compiled here)")
+        ->type_name("FILE");
+    add_keyring_options(command, options.keyring);
+    command.add_flag("--refresh-base", options.base.refresh, "ask the package archive again, even if a base is cached");
+    command.add_flag("--offline", options.base.offline, "use no network: only what is cached");
+    command.add_option("--cache", options.base.cache, "folder that keeps bases (default: ~/.cache/makina)")
+        ->type_name("FOLDER");
+    command.add_flag("--json", options.json, "one JSON event a line on standard output, for programs");
+}
+
 namespace {
 
 /// What both commands take.
-void add_image_options(CLI::App& command, const std::shared_ptr<BuildOptions>& options, int& exit_code) {
-    command.add_option("--profile", options->profile, "the cluster's file (default: profiles/makina.yaml)")
-        ->type_name("FILE");
-    command.add_option("--output", options->output, "folder for the images, or one .img file (default: out)")
+void add_image_options(CLI::App& command, BuildOptions& options) {
+    command.add_option("--output", options.output, "folder for the images, or one .img file (default: out)")
         ->type_name("PATH");
     const std::map<std::string, Compression> kinds = {
         {"none", Compression::none}, {"xz", Compression::xz}, {"zstd", Compression::zstd}};
-    command.add_option("--compress", options->compression, "compress the image: none, xz or zstd (default: none)")
+    command.add_option("--compress", options.compression, "compress the image: none, xz or zstd (default: none)")
         ->transform(CLI::CheckedTransformer(kinds, CLI::ignore_case).description(""))
         ->type_name("KIND");
-    command.add_flag("--no-checksum", options->no_checksum,
+    command.add_flag("--no-checksum", options.no_checksum,
                      "do not compute the image's sha256, which takes longer than writing it");
-    command.add_option("--valid-days", options->valid_days, "days until the card's bundle expires (default: 365)")
-        ->check(CLI::Range(1, 3650).description(""))
-        ->type_name("DAYS");
-    command.add_option("--daemon", options->daemon, "the node's makina-firstboot (default: the one compiled here)")
-        ->type_name("FILE");
-    add_keyring_options(command, options->keyring);
-    command.add_flag("--refresh-base", options->base.refresh,
-                     "ask the package archive again, even if a base is cached");
-    command.add_flag("--offline", options->base.offline, "use no network: only what is cached");
-    command.add_option("--cache", options->base.cache, "folder that keeps bases (default: ~/.cache/makina)")
-        ->type_name("FOLDER");
-    command.add_flag("--json", options->json, "one JSON event a line on standard output, for programs");
-    command.callback([options, &exit_code] {
-        options->source_date_epoch = source_date_epoch();
-        exit_code = build(*options);
-    });
+    add_node_options(command, options);
 }
 
 void add_replace(CLI::App& app, int& exit_code) {
-    const auto options = std::make_shared<BuildOptions>();
+    const auto flashing = std::make_shared<FlashCommand>();
+    BuildOptions* const options = &flashing->build;
     options->replaces = true;
     CLI::App* const command = app.add_subcommand("replace", "write the card that takes a dead node's place");
     command->footer(
@@ -244,7 +264,15 @@ void add_replace(CLI::App& app, int& exit_code) {
     command->add_option("node", options->node, "the node of the profile, such as etcd-2")
         ->required()
         ->type_name("NODE");
-    add_image_options(*command, options, exit_code);
+    command->add_option("device", flashing->devices, "the card, which is written and read back; without it a file is")
+        ->expected(0, 1)
+        ->type_name("[DEVICE]");
+    add_image_options(*command, *options);
+    add_flash_options(*command, *flashing);
+    command->callback([flashing, &exit_code] {
+        flashing->build.source_date_epoch = source_date_epoch();
+        exit_code = flashing->devices.empty() ? build(flashing->build) : flash_cards(*flashing);
+    });
 }
 
 }  // namespace
@@ -263,7 +291,11 @@ void add_build(CLI::App& app, int& exit_code) {
     command->add_flag("--no-bundle", options->no_bundle,
                       "a card without secrets: it waits for makina.bundle on a stick or its boot partition");
     command->add_flag("--dry-run", options->dry_run, "print what would be in the image, write none");
-    add_image_options(*command, options, exit_code);
+    add_image_options(*command, *options);
+    command->callback([options, &exit_code] {
+        options->source_date_epoch = source_date_epoch();
+        exit_code = build(*options);
+    });
     add_replace(app, exit_code);
 }
 

@@ -36,6 +36,12 @@ struct BuildOptions {
     BaseOptions base;
 };
 
+/// An image whose blocks go straight to a card.
+struct ComposedImage {
+    std::shared_ptr<PatchedImage> image;
+    std::string card;  ///< that its bundle is for; empty without a bundle
+};
+
 /// Builds images of a profile's nodes with one keyring and each role's base made once.
 class ImageBuilder {
   public:
@@ -49,6 +55,10 @@ class ImageBuilder {
     [[nodiscard]] ImagePlan plan(const Node& node);
     /// Writes it into the file; takes the node's next epoch. Throws Error.
     WrittenImage build(const Node& node, const std::filesystem::path& output);
+    /// The same on no disk, for a card; valid as long as this lives.
+    [[nodiscard]] ComposedImage compose(const Node& node, const std::string& target);
+    /// Notes in the keys what became of a card.
+    void note_flashed(const FlashReceipt& receipt);
     /// Notes in the keys that the nodes of this role have formed what they are a part of.
     void note_formed(Role role);
 
@@ -59,6 +69,11 @@ class ImageBuilder {
 
 /// Builds one image, or one for every node of the profile. Gives the exit code 0. Throws Mistake, Error.
 int build(const BuildOptions& options);
+
+/// Adds what decides a node's content and where it comes from: --profile, --keys, --cache and so on.
+void add_node_options(CLI::App& command, BuildOptions& options);
+/// The time stamp that reproducible builds ask for; none if they do not. Throws Mistake if it is no time.
+[[nodiscard]] std::optional<std::int64_t> source_date_epoch();
 
 /// Adds the subcommands `build` and `replace`; their exit code is put into `exit_code`.
 void add_build(CLI::App& app, int& exit_code);
