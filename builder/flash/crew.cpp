@@ -80,8 +80,8 @@ void Crew::run(const std::function<bool(char*)>& step, const std::function<Flash
         }
         if (std::chrono::duration<double>(Clock::now() - moved).count() > options.stall_seconds) {
             shift->stop = true;
-            throw Error("nothing moved for " + std::to_string(static_cast<int>(options.stall_seconds)) +
-                        " seconds: the reader or the card hangs");
+            throw Stalled("nothing moved for " + std::to_string(static_cast<int>(options.stall_seconds)) +
+                          " seconds: the reader or the card hangs");
         }
         lock.lock();
     }

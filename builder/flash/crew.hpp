@@ -18,13 +18,19 @@ class AlignedBuffer {
     std::shared_ptr<char> data_;
 };
 
+/// Nothing moves any more; what is asked of the medium now would hang as well.
+class Stalled : public Error {
+  public:
+    using Error::Error;
+};
+
 /// Several threads that do one thing each until nothing is left to do.
 struct Crew {
     const FlashOptions& options;
 
     /// `step` gets a buffer of piece_size and gives false when there is nothing more to do; it is called by
     /// options.in_flight threads and must keep alive what it uses. `progress` tells how far they are. Throws what a
-    /// step threw first, an Error if it was interrupted, or an Error if nothing moved for stall_seconds: then the
+    /// step threw first, an Error if it was interrupted, or a Stalled if nothing moved for stall_seconds: then the
     /// threads are left to themselves.
     void run(const std::function<bool(char* buffer)>& step, const std::function<FlashProgress()>& progress) const;
 };

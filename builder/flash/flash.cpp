@@ -34,7 +34,7 @@ class Flashing : public std::enable_shared_from_this<Flashing> {
 
     Flashed run();
     /// After a fault: makes sure that nothing can be booted. Gives the state of the medium, for people.
-    std::string condemn();
+    std::string condemn(bool hangs);
 
   private:
     void require_same(const char* when);
@@ -290,16 +290,23 @@ Flashed Flashing::run() {
     return flashed;
 }
 
-std::string Flashing::condemn() {
+std::string Flashing::condemn(bool hangs) {
+    const char* const empty = "it does not boot: its first MiB is empty";
     if (at_head_ == Head::old) return "nothing was written to it";
-    if (at_head_ == Head::empty) return "it does not boot: its first MiB is empty";
+    const bool was_empty = at_head_ == Head::empty;
+    if (was_empty && hangs) return empty;
+    if (hangs) return "and its first MiB could not be emptied: do not use it";
     // What is in the reader now may be somebody else's.
-    if (medium_->sequence() != sequence_) return "the card that was taken out is not verified: do not use it";
+    if (medium_->sequence() != sequence_)
+        return was_empty ? "the one that was taken out does not boot"
+                         : "the one that was taken out is not verified: do not use it";
     try {
+        // Once more if it was: a card with less memory than it claims puts other things there.
         guarded(
             FlashPhase::finishing, [](Flashing& self) { self.empty_head(); }, false);
-        return "it does not boot: its first MiB was emptied";
+        return empty;
     } catch (const Error& error) {
+        if (was_empty) return empty;
         return std::string("and its first MiB could not be emptied (") + error.what() + "): do not use it";
     }
 }
@@ -326,9 +333,11 @@ Flashed flash(const std::shared_ptr<Source>& source, const std::shared_ptr<Mediu
     try {
         return flashing->run();
     } catch (const Untrusted& error) {
-        throw Untrusted(std::string(error.what()) + "; " + flashing->condemn());
+        throw Untrusted(std::string(error.what()) + "; " + flashing->condemn(false));
+    } catch (const Stalled& error) {
+        throw Error(std::string(error.what()) + "; " + flashing->condemn(true));
     } catch (const std::exception& error) {
-        throw Error(std::string(error.what()) + "; " + flashing->condemn());
+        throw Error(std::string(error.what()) + "; " + flashing->condemn(false));
     }
 }
 

@@ -42,7 +42,6 @@ class FileMedium : public Medium {
         const int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
         return fallocate(file_.get(), mode, static_cast<off_t>(offset), static_cast<off_t>(count));
     }
-    int discard(std::uint64_t, std::uint64_t) override { return 0; }
     int forget() override {
         errno = posix_fadvise(file_.get(), 0, 0, POSIX_FADV_DONTNEED);
         return errno == 0 ? 0 : -1;
@@ -78,7 +77,6 @@ class BlockMedium : public Medium {
         errno = EOPNOTSUPP;  // the kernel would send zeros
         return -1;
     }
-    int discard(std::uint64_t offset, std::uint64_t count) override { return range(BLKDISCARD, offset, count); }
     int forget() override {
         if (ioctl(device_.get(), BLKFLSBUF) != 0) return -1;
         errno = posix_fadvise(device_.get(), 0, 0, POSIX_FADV_DONTNEED);

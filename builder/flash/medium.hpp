@@ -35,8 +35,6 @@ class Medium {
     virtual int sync() = 0;
     /// Makes a range read as zero without sending zeros; EOPNOTSUPP if the medium cannot.
     virtual int zero(std::uint64_t offset, std::uint64_t count) = 0;
-    /// Says that a range is of no use any more; what it reads as is not defined.
-    virtual int discard(std::uint64_t offset, std::uint64_t count) = 0;
     /// Lets go of what the machine remembers of it: the next reads come from the medium.
     virtual int forget() = 0;
     /// The kernel's number of what is in the reader, which another card does not get again (diskseq); none for files.
