@@ -281,6 +281,14 @@ WrittenImage write_raw(const PatchedImage& image, const ImageOptions& options) {
     return written;
 }
 
+WrittenImage write_blocks(const PatchedImage& image, const std::string& base, const ImageOptions& options) {
+    PartFile part(options.output);
+    const std::string content = encode(pack_blocks(image, base));
+    during(part.path().string(), [&] { write_all(part.descriptor(), content.data(), content.size()); });
+    part.finish();
+    return {options.output, content.size(), content.size(), options.checksum ? sha256(content) : ""};
+}
+
 /// The raw image is only a step on the way: it has a name while the compressor reads it, and never the final one.
 WrittenImage write_compressed(const PatchedImage& image, const ImageOptions& options) {
     PartFile part(options.output);
@@ -314,6 +322,7 @@ std::shared_ptr<PatchedImage> compose_image(const ImagePlan& plan, const BaseIma
 
 WrittenImage write_image(const ImagePlan& plan, const BaseImage& base, const ImageOptions& options) {
     const auto image = compose_image(plan, base);
+    if (options.blocks_only) return write_blocks(*image, base.facts.id, options);
     if (options.compression == Compression::none) return write_raw(*image, options);
     return write_compressed(*image, options);
 }

@@ -31,7 +31,11 @@ std::string suffix(Compression compression) {
 
 bool names_a_file(const std::filesystem::path& output) {
     const std::string extension = output.extension().string();
-    return extension == ".img" || extension == ".xz" || extension == ".zst";
+    return extension == ".img" || extension == ".xz" || extension == ".zst" || extension == ".blocks";
+}
+
+std::string ending_of(const BuildOptions& options) {
+    return options.blocks_only ? ".blocks" : ".img" + suffix(options.compression);
 }
 
 /// Writers and unpackers of images go by the name's end.
@@ -39,6 +43,10 @@ void check_output(const BuildOptions& options) {
     const std::string output = options.output.string();
     if (!names_a_file(options.output)) return;
     if (options.all) throw Mistake("--output " + output + " is one file: with --all name a folder");
+    if (options.blocks_only) {
+        if (options.output.extension() == ".blocks") return;
+        throw Mistake("--output " + output + " does not end in .blocks, and blocks are what is written");
+    }
     const std::string ending = options.compression == Compression::none ? ".img" : suffix(options.compression);
     if (options.output.extension() == ending) return;
     throw Mistake("--output " + output + " ends in " + options.output.extension().string() + ", but the image is " +
@@ -47,8 +55,7 @@ void check_output(const BuildOptions& options) {
 }
 
 std::filesystem::path output_of(const BuildOptions& options, const Node& node) {
-    auto path = names_a_file(options.output) ? options.output
-                                             : options.output / (node.name + ".img" + suffix(options.compression));
+    auto path = names_a_file(options.output) ? options.output : options.output / (node.name + ending_of(options));
     if (path.has_parent_path()) {
         std::error_code failed;
         std::filesystem::create_directories(path.parent_path(), failed);
@@ -174,6 +181,7 @@ WrittenImage ImageBuilder::build(const Node& node, const std::filesystem::path& 
     ImageOptions image;
     image.output = output;
     image.compression = parts_->options.compression;
+    image.blocks_only = parts_->options.blocks_only;
     image.checksum = !parts_->options.no_checksum;
     image.progress = [&](std::uint64_t done, std::uint64_t total) {
         parts_->reporter.progress(node.name, done, total);
@@ -244,8 +252,11 @@ void add_image_options(CLI::App& command, BuildOptions& options) {
         ->type_name("PATH");
     const std::map<std::string, Compression> kinds = {
         {"none", Compression::none}, {"xz", Compression::xz}, {"zstd", Compression::zstd}};
+    auto* const blocks = command.add_flag("--blocks", options.blocks_only,
+                                          "write only what the node has besides its base, a few MiB; flash takes it");
     command.add_option("--compress", options.compression, "compress the image: none, xz or zstd (default: none)")
         ->transform(CLI::CheckedTransformer(kinds, CLI::ignore_case).description(""))
+        ->excludes(blocks)
         ->type_name("KIND");
     command.add_flag("--no-checksum", options.no_checksum,
                      "do not compute the image's sha256, which takes longer than writing it");

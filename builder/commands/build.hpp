@@ -25,6 +25,7 @@ struct BuildOptions {
         false;  ///< the card takes a dead node's place: it only joins, and the node's earlier card is revoked
     std::filesystem::path output = "out";  ///< a folder, or a file for one node if it ends in .img, .xz or .zst
     Compression compression = Compression::none;
+    bool blocks_only = false;  ///< only what the node's image has besides its base
     bool no_checksum = false;
     bool no_bundle = false;  ///< a card without secrets, which gets its bundle later
     std::int64_t valid_days = default_valid_days;

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <fstream>
 #include <iostream>
 #include <memory>
 
@@ -30,7 +31,29 @@ std::optional<BlockMap> map_for(const FlashCommand& command) {
     return during(file.string(), [&] { return read_block_map(read_file(file)); });
 }
 
+bool is_blocks(const fs::path& file) {
+    std::ifstream stream(file, std::ios::binary);
+    std::string line;
+    return std::getline(stream, line) && line == PackedBlocks::first_line;
+}
+
+/// A node's blocks over their base, which has to be in the cache.
+std::shared_ptr<PatchedImage> composed_of(const FlashCommand& command) {
+    return during(command.image.string(), [&] {
+        const PackedBlocks blocks = decode_blocks(read_file(command.image));
+        const fs::path base = cache_or_default(command.build.base.cache) / "bases" / blocks.base / "disk.img";
+        if (!fs::exists(base)) {
+            throw Error("its base " + blocks.base + " is not in " + base.parent_path().parent_path().string() +
+                        ": build the node again, or say --cache");
+        }
+        auto image = std::make_shared<PatchedImage>(base);
+        unpack_blocks(blocks, *image);
+        return image;
+    });
+}
+
 std::shared_ptr<Source> source_of(const FlashCommand& command) {
+    if (is_blocks(command.image)) return image_source(composed_of(command));
     auto map = map_for(command);
     if (map || is_packed(command.image)) return stream_source(command.image, std::move(map));
     return image_source(std::make_shared<PatchedImage>(command.image));
@@ -106,6 +129,12 @@ int exit_code_of(const std::vector<FlashOutcome>& outcomes) {
     return std::all_of(outcomes.begin(), outcomes.end(), is_good) ? 0 : 1;
 }
 
+/// 0 if it is known only at the end.
+std::uint64_t size_of_image(const FlashCommand& command) {
+    if (is_blocks(command.image)) return composed_of(command)->size();
+    return is_packed(command.image) ? 0 : fs::file_size(command.image);
+}
+
 int flash_image(const FlashCommand& command) {
     if (!fs::is_regular_file(command.image)) throw Mistake(command.image.string() + ": there is no such image file");
     std::error_code failed;
@@ -113,7 +142,7 @@ int flash_image(const FlashCommand& command) {
         if (fs::equivalent(device, command.image, failed))
             throw Mistake(device.string() + " is the image itself: name the device behind it");
     }
-    const std::uint64_t size = is_packed(command.image) ? 0 : fs::file_size(command.image);
+    const std::uint64_t size = size_of_image(command);
     const TargetOptions options = target_options(command, size);
     const std::string subject = command.image.filename();
     const std::vector<FlashTarget> targets =

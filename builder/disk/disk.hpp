@@ -40,6 +40,21 @@ class PatchedImage {
     std::map<std::uint64_t, std::string> blocks_;
 };
 
+/// What a node's image has besides its base, as a file: a text that names the base, and the changed blocks, packed.
+struct PackedBlocks {
+    static constexpr std::string_view first_line = "makina-blocks 1";
+    std::string base;        ///< BaseFacts::id, 64 hex digits
+    std::uint64_t size = 0;  ///< bytes of the whole image
+    std::string packed;      ///< zstd: each block's offset (8 bytes, the lowest first) and its bytes
+};
+/// The lines of the text: first_line, "base HEX", "size BYTES", "sha256 HEX" (of what follows), "end".
+[[nodiscard]] std::string encode(const PackedBlocks& blocks);
+/// Reads what encode wrote. Throws Untrusted for anything else.
+[[nodiscard]] PackedBlocks decode_blocks(std::string_view text);
+[[nodiscard]] PackedBlocks pack_blocks(const PatchedImage& image, const std::string& base);
+/// Puts the blocks back over the base. Throws Error if they are not for an image of this size.
+void unpack_blocks(const PackedBlocks& blocks, PatchedImage& image);
+
 /// One entry of a partition table. Offsets and sizes in bytes.
 struct Partition {
     int number = 0;  ///< counts from 1

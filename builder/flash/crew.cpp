@@ -122,11 +122,10 @@ bool is_zero(const char* data, std::uint64_t count) {
 }
 
 void zero_range(Medium& medium, std::uint64_t offset, std::uint64_t count, char* buffer) {
-    if (medium.zero(offset, count) == 0) return;
-    if (errno != EOPNOTSUPP && errno != EINVAL && errno != ENOTTY) throw_transfer(medium, "emptying", offset);
     // A card is read faster than it is written, and a new one is empty.
     read_whole(medium, buffer, count, offset);
-    if (is_zero(buffer, count)) return;
+    if (is_zero(buffer, count) || medium.zero(offset, count) == 0) return;
+    if (errno != EOPNOTSUPP && errno != EINVAL && errno != ENOTTY) throw_transfer(medium, "emptying", offset);
     std::memset(buffer, 0, count);
     write_whole(medium, buffer, count, offset);
 }

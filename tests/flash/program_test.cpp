@@ -97,6 +97,7 @@ std::optional<double> kill_after(const std::vector<std::string>& argv, std::chro
         const int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
         for (const int stream : {0, 1, 2}) dup2(nothing, stream);
         std::vector<char*> words;
+        words.reserve(argv.size() + 1);
         for (const std::string& word : argv) words.push_back(const_cast<char*>(word.c_str()));
         words.push_back(nullptr);
         execv(words[0], words.data());

@@ -52,7 +52,7 @@ TEST(House, NamesEachForeignLibraryInItsOwnRoomsOnly) {
         {"archive", {"builder/base/"}},
         {"lzma", {"builder/flash/"}},
         {"zlib", {"builder/flash/"}},
-        {"zstd", {"builder/flash/"}},
+        {"zstd", {"builder/flash/", "builder/disk/"}},
         {"libfdisk/", {"builder/disk/"}},
         {"ext2fs/", {"builder/disk/"}},
         {"et/", {"builder/disk/"}},
