@@ -32,9 +32,9 @@ std::optional<BlockMap> map_for(const FlashCommand& command) {
 }
 
 bool is_blocks(const fs::path& file) {
+    std::string begin(PackedBlocks::first_line.size(), '\0');
     std::ifstream stream(file, std::ios::binary);
-    std::string line;
-    return std::getline(stream, line) && line == PackedBlocks::first_line;
+    return stream.read(begin.data(), static_cast<std::streamsize>(begin.size())) && begin == PackedBlocks::first_line;
 }
 
 /// A node's blocks over their base, which has to be in the cache.
