@@ -91,7 +91,7 @@ class Xz : public Packed {
         options.flags = LZMA_CONCATENATED;
         options.threads = std::max(1U, std::thread::hardware_concurrency());
         // Blocks are unpacked side by side as far as this goes; a file of larger ones by one thread.
-        options.memlimit_threading = std::uint64_t{44} << 20;
+        options.memlimit_threading = std::uint64_t{40} << 20;
         options.memlimit_stop = std::uint64_t{512} << 20;
         if (lzma_stream_decoder_mt(&stream_, &options) != LZMA_OK) throw Error("out of memory");
     }

@@ -1,9 +1,10 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <poll.h>
+#include <pty.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <chrono>
 #include <csignal>
 #include <nlohmann/json.hpp>
@@ -147,6 +148,64 @@ TEST_F(Program, RefusesWhatIsNoCard) {
     fs::create_symlink(target_, scratch_ / "link");
     EXPECT_EQ(run({command((scratch_ / "link").string())}).status, 1);
     EXPECT_EQ(slurp(target_), std::string(4096, 'o'));
+}
+
+/// Runs it on a terminal, types the answer at the question; gives what it said and its exit code.
+std::pair<std::string, int> on_a_terminal(const std::vector<std::string>& argv, const std::string& answer) {
+    int terminal = -1;
+    const pid_t pid = forkpty(&terminal, nullptr, nullptr, nullptr);
+    if (pid == 0) {
+        std::vector<char*> words;
+        words.reserve(argv.size() + 1);
+        for (const std::string& word : argv) words.push_back(const_cast<char*>(word.c_str()));
+        words.push_back(nullptr);
+        execv(words[0], words.data());
+        _exit(127);
+    }
+    const Descriptor owned(terminal);
+    std::string said;
+    std::array<char, 4096> buffer{};
+    bool answered = false;
+    // The terminal ends with EIO when nobody has its other side open.
+    for (ssize_t got = 0; (got = read(terminal, buffer.data(), buffer.size())) > 0;) {
+        said.append(buffer.data(), static_cast<std::size_t>(got));
+        if (answered || said.find("To go on, type") == std::string::npos) continue;
+        answered = write(terminal, answer.data(), answer.size()) == static_cast<ssize_t>(answer.size());
+    }
+    int status = 0;
+    waitpid(pid, &status, 0);
+    return {said, WIFEXITED(status) ? WEXITSTATUS(status) : 128};
+}
+
+TEST_F(Program, AsksAPersonAndTakesNoOtherAnswer) {
+    make_disk(target_, 4096);
+    const std::vector<std::string> argv = {MAKINA_IMAGE, "flash", image_.string(), target_.string()};
+    for (const char* const wrong : {"\n", "yes\n", "y\n", "small.img\n", "\x04"}) {
+        const auto [said, code] = on_a_terminal(argv, wrong);
+        EXPECT_EQ(code, 2) << said;
+        EXPECT_NE(said.find("nothing was written"), std::string::npos) << said;
+        EXPECT_EQ(slurp(target_), std::string(4096, 'o'));
+    }
+    const auto [said, code] = on_a_terminal(argv, "card\n");
+    EXPECT_EQ(code, 0) << said;
+    EXPECT_NE(said.find("complete"), std::string::npos) << said;
+    EXPECT_TRUE(has_image(target_));
+}
+
+TEST_F(Program, WritesSeveralCardsAtOnceAndSaysWhatFailed) {
+    const std::vector<std::string> argv = {MAKINA_IMAGE,    "flash",          "--json",
+                                           image_.string(), target_.string(), (scratch_ / "second").string()};
+    EXPECT_EQ(run({argv}).status, 0);
+    EXPECT_TRUE(has_image(target_));
+    EXPECT_TRUE(has_image(scratch_ / "second"));
+    const fs::path packed = scratch_.write("cut.img.xz", run_checked({{"xz", "-1", "-c", image_.string()}}));
+    fs::resize_file(packed, fs::file_size(packed) / 2);
+    const Result cut = run({{MAKINA_IMAGE, "flash", packed.string(), (scratch_ / "third").string()}});
+    EXPECT_EQ(cut.status, 1);
+    EXPECT_FALSE(sounds_good(cut.errors)) << cut.errors;
+    EXPECT_NE(cut.errors.find("the file ends too early: fetch it again; it does not boot: its first MiB is empty"),
+              std::string::npos)
+        << cut.errors;
 }
 
 TEST_F(Program, IsKilledAtAnyMomentAndTheFileDoesNotBootOrIsComplete) {
