@@ -135,14 +135,14 @@ TEST_F(Rotation, GoesOnOverARestart) {
     (void)card();
     keys_.rotate_signer(now);
     reopen();
-    EXPECT_EQ(keys_.facts().size(), 11U);
+    EXPECT_EQ(keys_.facts().size(), 10U);
     EXPECT_EQ(keys_.facts()[2].name, "previous-signing-ca");
     EXPECT_EQ(words_of([&] { keys_.rotate_signer(now); }),
               "a rotation is under way: makina-image keys rotate --finish ends it when every node has a bundle or a "
               "card of the new authority");
     keys_.finish_rotation(false);
     reopen();
-    EXPECT_EQ(keys_.facts().size(), 9U);
+    EXPECT_EQ(keys_.facts().size(), 8U);
     EXPECT_EQ(words_of([&] { keys_.finish_rotation(false); }),
               "there is no rotation to finish: makina-image keys rotate begins one");
     EXPECT_EQ(names_in(scratch_ / "keys/signing-2"), "ca.crt ca.key signer.crt signer.key ");
@@ -154,7 +154,7 @@ TEST_F(Rotation, IsEndedWhenAPowerCutCameAfterTheSignerWasNamed) {
     const std::string old = keys_.facts()[3].fingerprint;
     replace_file(scratch_ / "keys/revoked", old + "\n");
     reopen();
-    EXPECT_EQ(keys_.facts().size(), 9U);
+    EXPECT_EQ(keys_.facts().size(), 8U);
     EXPECT_FALSE(std::filesystem::exists(scratch_ / "keys/signing-1"));
 }
 
@@ -164,7 +164,7 @@ TEST_F(Rotation, RemovesWhatAPowerCutLeft) {
     scratch_.write("keys/.signing-3.making/ca.key", "half");
     scratch_.write("keys/.ledger.new", "half");
     reopen();
-    EXPECT_EQ(keys_.facts().size(), 9U);
+    EXPECT_EQ(keys_.facts().size(), 8U);
     for (const auto& entry : std::filesystem::directory_iterator(scratch_ / "keys")) {
         EXPECT_NE(entry.path().filename().string().front(), '.') << entry.path();
     }
