@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "builder/disk/disk.hpp"
+#include "builder/flash/bmap.hpp"
 #include "builder/manifest.hpp"
 #include "builder/process.hpp"
 #include "firstboot/bundle/digest.hpp"
@@ -281,6 +282,13 @@ WrittenImage write_raw(const PatchedImage& image, const ImageOptions& options) {
     return written;
 }
 
+void write_block_map(PatchedImage& image, const std::filesystem::path& output) {
+    PartFile part(output);
+    const std::string map = make_block_map(image);
+    during(part.path().string(), [&] { write_all(part.descriptor(), map.data(), map.size()); });
+    part.finish();
+}
+
 WrittenImage write_blocks(const PatchedImage& image, const std::string& base, const ImageOptions& options) {
     PartFile part(options.output);
     const std::string content = encode(pack_blocks(image, base));
@@ -322,6 +330,7 @@ std::shared_ptr<PatchedImage> compose_image(const ImagePlan& plan, const BaseIma
 
 WrittenImage write_image(const ImagePlan& plan, const BaseImage& base, const ImageOptions& options) {
     const auto image = compose_image(plan, base);
+    if (options.block_map) write_block_map(*image, options.output.string() + ".bmap");
     if (options.blocks_only) return write_blocks(*image, base.facts.id, options);
     if (options.compression == Compression::none) return write_raw(*image, options);
     return write_compressed(*image, options);

@@ -19,6 +19,7 @@ struct ImageOptions {
                                    ///< and "<output>.raw.part" if it is compressed
     Compression compression = Compression::none;
     bool blocks_only = false;  ///< PackedBlocks instead of the whole image: what flash puts over the base
+    bool block_map = false;    ///< write "<output>.bmap" as well, for bmaptool
     bool checksum = true;      ///< compute the sha256 of the finished file; it takes longer than all the rest
     /// Called now and then with bytes done and to do.
     std::function<void(std::uint64_t done, std::uint64_t total)> progress = [](std::uint64_t, std::uint64_t) {};

@@ -202,6 +202,7 @@ WrittenImage ImageBuilder::build(const Node& node, const std::filesystem::path& 
     image.output = output;
     image.compression = parts_->options.compression;
     image.blocks_only = parts_->options.blocks_only;
+    image.block_map = parts_->options.block_map;
     image.checksum = !parts_->options.no_checksum;
     image.progress = [&](std::uint64_t done, std::uint64_t total) {
         parts_->reporter.progress(node.name, done, total);
@@ -276,6 +277,8 @@ void add_image_options(CLI::App& command, BuildOptions& options) {
         ->transform(CLI::CheckedTransformer(kinds, CLI::ignore_case).description(""))
         ->excludes(blocks)
         ->type_name("KIND");
+    command.add_flag("--bmap", options.block_map, "write the image's block map beside it, for bmaptool")
+        ->excludes(blocks);
     command.add_flag("--no-checksum", options.no_checksum,
                      "do not compute the image's sha256, which takes longer than writing it");
     add_node_options(command, options);

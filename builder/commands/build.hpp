@@ -27,6 +27,7 @@ struct BuildOptions {
     std::filesystem::path output = "out";  ///< a folder, or a file for one node if it ends in .img, .xz or .zst
     Compression compression = Compression::none;
     bool blocks_only = false;  ///< only what the node's image has besides its base
+    bool block_map = false;    ///< a .bmap beside the image
     bool no_checksum = false;
     bool no_bundle = false;  ///< a card without secrets, which gets its bundle later
     std::int64_t valid_days = default_valid_days;

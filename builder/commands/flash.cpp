@@ -254,7 +254,8 @@ void add_flash(CLI::App& app, int& exit_code) {
     const auto words = std::make_shared<std::vector<fs::path>>();
     CLI::App* const flash = app.add_subcommand("flash", "write an image to a card, and read it back");
     flash->footer(
-        "Examples: makina-image flash --role master-1\n          makina-image flash raspios.img.xz /dev/sdb\n"
+        "Example: makina-image flash --role master-1\n"
+        "Or of anybody's image: makina-image flash raspios.img.xz /dev/sdb\n"
         "Without a device it shows the cards that are there and asks. Disks of this machine are never written.");
     flash
         ->add_option("image-and-devices", *words,
