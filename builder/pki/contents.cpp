@@ -31,6 +31,7 @@ class Filling {
     }
 
     std::string put_node();
+    void put_kubelet();
     void put_worker();
     void put_etcd();
     void put_control_plane();
@@ -60,10 +61,14 @@ std::string Filling::put_node() {
     return put_leaf("node", {node(), "", {node()}, {address_}}, Usage::peer, "makina-ca");
 }
 
+/// Kubernetes' node authorizer knows a kubelet by this name and group.
+void Filling::put_kubelet() {
+    put_leaf("kubelet", {"system:node:" + node(), "system:nodes", {}, {}}, Usage::client, "kubernetes-ca");
+}
+
 void Filling::put_worker() {
     put_authority("kubernetes-ca");
-    // Kubernetes' node authorizer knows a kubelet by this name and group.
-    put_leaf("kubelet", {"system:node:" + node(), "system:nodes", {}, {}}, Usage::client, "kubernetes-ca");
+    put_kubelet();
 }
 
 /// kubeadm refuses certificates of etcd in which one of these names is missing.
@@ -88,7 +93,12 @@ void Filling::put_control_plane() {
     if (recipient_.external_etcd || recipient_.offline) {
         put_leaf("etcd-client", {"kube-apiserver-etcd-client", "", {}, {}}, Usage::client, "etcd-ca");
     }
+    // With this the daemon asks etcd who its members are, and removes a dead one.
+    if (!recipient_.external_etcd) {
+        put_leaf("etcd-healthcheck-client", {"kube-etcd-healthcheck-client", "", {}, {}}, Usage::client, "etcd-ca");
+    }
     if (recipient_.offline) return put_offline();
+    put_kubelet();
     put_authority_key("kubernetes-ca");
     put_authority_key("front-proxy-ca");
     if (!recipient_.external_etcd) put_authority_key("etcd-ca");
@@ -101,10 +111,7 @@ void Filling::put_offline() {
     put_leaf("apiserver-kubelet-client", {"kube-apiserver-kubelet-client", admins, {}, {}}, Usage::client,
              "kubernetes-ca");
     put_leaf("front-proxy-client", {"front-proxy-client", "", {}, {}}, Usage::client, "front-proxy-ca");
-    if (!recipient_.external_etcd) {
-        put_etcd_leaves();
-        put_leaf("etcd-healthcheck-client", {"kube-etcd-healthcheck-client", "", {}, {}}, Usage::client, "etcd-ca");
-    }
+    if (!recipient_.external_etcd) put_etcd_leaves();
     const std::string api = "https://" + recipient_.header.api;
     // The node's own API server: these two are of its version, which the others behind the balancer may not be.
     const std::string local = "https://" + address_ + ":6443";

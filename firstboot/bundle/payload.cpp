@@ -43,6 +43,8 @@ constexpr auto kinds = std::to_array<PayloadKind>({
     {"control-plane", "keepalived.yaml", "/etc/kubernetes/manifests/keepalived.yaml", 0644, "root", false,
      "/etc/kubernetes/manifests/keepalived.yaml"},
     {"control-plane", "kubelet.conf", "/etc/kubernetes/kubelet.conf", 0600, "root", true},
+    {"control-plane", "kubelet.crt", "/etc/kubernetes/makina/kubelet.crt", 0644, "root", false},
+    {"control-plane", "kubelet.key", "/etc/kubernetes/makina/kubelet.key", 0600, "root", true},
     {"control-plane", "kubernetes-ca.crt", "/etc/kubernetes/pki/ca.crt", 0644, "root", false},
     {"control-plane", "kubernetes-ca.key", "/etc/kubernetes/pki/ca.key", 0600, "root", true},
     {"control-plane", "makina-ca.crt", "/etc/makina/pki/ca.crt", 0644, "root", false},

@@ -6,9 +6,8 @@
 #include <utility>
 
 #include "firstboot/bundle/error.hpp"
-#include "firstboot/bundle/lines.hpp"
-#include "firstboot/join/genesis.hpp"
-#include "firstboot/join/members.hpp"
+#include "firstboot/join/founding.hpp"
+#include "firstboot/join/lookout.hpp"
 #include "firstboot/join/standing.hpp"
 
 namespace makina {
@@ -27,23 +26,6 @@ Credentials etcd_credentials() {
     return {"/etc/etcd/pki/ca.crt", "/etc/etcd/pki/peer.crt", "/etc/etcd/pki/peer.key"};
 }
 
-std::string peer_url_of(const std::string& address) {
-    return "https://" + address + ":2380";
-}
-
-/// How long something has been so.
-class Since {
-  public:
-    std::int64_t seconds(bool is_so, std::int64_t now) {
-        if (!is_so) begun_.reset();
-        if (is_so && !begun_) begun_ = now;
-        return begun_ ? now - *begun_ : 0;
-    }
-
-  private:
-    std::optional<std::int64_t> begun_;
-};
-
 class EtcdJoin {
   public:
     Outcome ask(Host& host, const Bundle& bundle);
@@ -54,26 +36,14 @@ class EtcdJoin {
     Outcome join(Host& host, const Bundle& bundle);
     Outcome do_next(Host& host, const Bundle& bundle, const Decision& decision, JoinRecord record);
     Outcome add(Host& host, const Bundle& bundle, const Decision& decision, JoinRecord record);
-    Sighting sight(Host& host, const Bundle& bundle, const JoinRecord& record);
 
-    Since majority_, unchanged_;
-    Vigil dead_, silent_;
+    Founder founder_;
+    Lookout lookout_{etcd_credentials()};
     std::optional<std::string> objection_;  ///< what was found when it was asked last
-    std::string heard_before_;
 };
 
 bool has_data(Host& host) {
     return !host.list(std::string(data_folder) + "/member").empty();
-}
-
-JoinRecord recorded(Host& host) {
-    const auto text = host.read(JoinRecord::path, largest);
-    return text ? during(JoinRecord::path, [&] { return decode_join_record(*text); }) : JoinRecord{};
-}
-
-void record(Host& host, const JoinRecord& record) {
-    const std::string text = encode(record);
-    if (host.read(JoinRecord::path, largest) != text) host.write(JoinRecord::path, text, root_only);
 }
 
 /// Starts etcd with this beginning, unless it runs.
@@ -86,13 +56,6 @@ void start(Host& host, const std::string& initial, const std::string& state, con
     const std::string verb = changed ? "restart" : "start";
     const Answer answer = host.run({"systemctl", verb, "--no-block", "etcd"}, 60);
     if (answer.status != 0) throw Error("systemctl " + verb + " etcd: exit code " + std::to_string(answer.status));
-}
-
-/// Durable before etcd begins: whoever hears of it founds nothing.
-void note_member(Host& host, const Bundle& bundle) {
-    Statement statement = own_statement(host, bundle);
-    statement.member = true;
-    state(host, bundle, statement);
 }
 
 std::optional<std::string> address_of(const Bundle& bundle, const std::string& name) {
@@ -124,33 +87,6 @@ std::string objection(Host& host, const Bundle& bundle) {
     return std::any_of(members.begin(), members.end(), is_ours) ? "" : "etcd on this node to have a vote";
 }
 
-/// Where the cluster remembers the newest card of this node: an older one does not come back.
-std::string epoch_key(const Bundle& bundle) {
-    return "/makina/nodes/" + bundle.node + "/epoch";
-}
-
-/// What the cluster remembers; 0 if nothing. `text` is what it says.
-std::uint64_t known_epoch(EtcdApi& api, const std::string& via, const Bundle& bundle, std::string& text) {
-    const std::string key = epoch_key(bundle);
-    text = api.get(via, key);
-    std::uint64_t epoch = 0;
-    if (!text.empty() && !read_number(text, epoch)) throw Error(key + " in etcd is not a number");
-    return epoch;
-}
-
-Outcome claim(Host& host, const Bundle& bundle, const std::string& via) {
-    EtcdApi api(host, etcd_credentials());
-    std::string before;
-    const std::uint64_t epoch = known_epoch(api, via, bundle, before);
-    if (epoch == bundle.epoch) return {true};
-    if (epoch > bundle.epoch) {
-        return {false, "a newer card: the cluster knows epoch " + before + " of " + bundle.node + ", this one has " +
-                           std::to_string(bundle.epoch)};
-    }
-    if (api.replace(via, epoch_key(bundle), before, std::to_string(bundle.epoch))) return {true};
-    return {false, "another card of " + bundle.node + " to be gone", {}, soon};
-}
-
 Outcome EtcdJoin::ask(Host& host, const Bundle& bundle) {
     objection_ = objection(host, bundle);
     if (!objection_->empty()) return {false, *objection_, {}, soon};
@@ -165,7 +101,8 @@ Outcome EtcdJoin::act(Host& host, const Bundle& bundle) {
     const std::string reason = objection_ ? *std::exchange(objection_, std::nullopt) : objection(host, bundle);
     if (reason.empty()) {
         note_member(host, bundle);
-        return claim(host, bundle, own_address(bundle));
+        EtcdApi api(host, etcd_credentials());
+        return claim(api, own_address(bundle), bundle);
     }
     const bool has_begun = has_data(host) || host.read(JoinRecord::path, largest);
     return has_begun ? join(host, bundle) : begin(host, bundle);
@@ -183,20 +120,7 @@ bool somebody_answers(Host& host, const Bundle& bundle) {
 
 /// Nothing of the cluster is here: it is founded, or it is there already.
 Outcome EtcdJoin::begin(Host& host, const Bundle& bundle) {
-    Founding founding{bundle.node, {}};
-    for (const Peer& peer : founders_of(bundle)) founding.founders.push_back(peer.name);
-    const Statement before = own_statement(host, bundle);
-    state(host, bundle, before);
-    const Heard heard = hear(host, bundle, bundle.peers);
-    const std::int64_t now = host.uptime();
-
-    std::string all = encode(before);
-    for (const Statement& statement : heard.statements) all += encode(statement);
-    const Waited waited{majority_.seconds(has_quorum(founding, before, heard.statements), now),
-                        unchanged_.seconds(all == heard_before_, now)};
-    heard_before_ = all;
-    const Advance advance = makina::advance(founding, before, heard.statements, waited);
-    state(host, bundle, advance.own);
+    const Advance advance = founder_.take_part(host, bundle);
     switch (advance.way) {
         case Advance::Way::waits:
             // A member may be there whose own makina-firstboot is not; and who may not begin has nothing else to do.
@@ -212,51 +136,12 @@ Outcome EtcdJoin::begin(Host& host, const Bundle& bundle) {
     return {false, "the first members to elect a leader", {}, soon};
 }
 
-Sighting EtcdJoin::sight(Host& host, const Bundle& bundle, const JoinRecord& record) {
-    EtcdApi api(host, etcd_credentials());
-    Sighting sighting;
-    const std::string own = own_address(bundle);
-    sighting.name = bundle.node;
-    sighting.peer_url = peer_url_of(own);
-    sighting.has_data = has_data(host);
-    std::vector<std::string> addresses;
-    const auto want = [&](const std::string& address) {
-        if (address.empty() || address == own || sighting.reports.contains(address)) return;
-        if (std::find(addresses.begin(), addresses.end(), address) == addresses.end()) addresses.push_back(address);
-    };
-    for (const Peer& peer : founders_of(bundle)) want(peer.address);
-    // Members that the bundle does not know are known to the others.
-    for (int round = 0; round < 2 && !addresses.empty(); ++round) {
-        const auto reports = api.reports(addresses);
-        for (std::size_t at = 0; at < addresses.size(); ++at) sighting.reports.emplace(addresses[at], reports[at]);
-        addresses.clear();
-        for (const auto& report : reports) {
-            if (!report.list) continue;
-            for (const Member& member : report.list->members) {
-                for (const std::string& url : member.peer_urls) want(host_of(url));
-            }
-        }
-    }
-    const std::int64_t now = host.uptime();
-    const auto old = predecessor(sighting, record);
-    for (const Interface& interface : host.interfaces()) {
-        // It takes a second, and only the place of somebody else is to be asked about.
-        if (!old) break;
-        const auto& its = interface.addresses;
-        if (std::find(its.begin(), its.end(), bundle.address) == its.end()) continue;
-        sighting.other_mac = host.probe(interface.name, own).value_or("");
-    }
-    sighting.dead_for = old ? dead_.seconds(sighting, *old, now) : 0;
-    sighting.silent_for = record.own != 0 ? silent_.seconds(sighting, record.own, now) : 0;
-    return sighting;
-}
-
 Outcome EtcdJoin::join(Host& host, const Bundle& bundle) {
     const JoinRecord record = recorded(host);
     state(host, bundle, own_statement(host, bundle));
     // What has data is started: whether it may still take part the others will say.
     if (has_data(host) && host.look(environment)) (void)host.run({"systemctl", "start", "--no-block", "etcd"}, 60);
-    const Sighting sighting = sight(host, bundle, record);
+    const Sighting sighting = lookout_.sight(host, bundle, record, has_data(host));
     return do_next(host, bundle, decide(sighting, record), record);
 }
 
@@ -264,7 +149,7 @@ Outcome EtcdJoin::do_next(Host& host, const Bundle& bundle, const Decision& deci
     using Step = Decision::Step;
     EtcdApi api(host, etcd_credentials());
     if (decision.step == Step::wait) return {false, decision.waiting_for, {}, 2};
-    if (Outcome claimed = claim(host, bundle, decision.via); !claimed.done) return claimed;
+    if (Outcome claimed = claim(api, decision.via, bundle); !claimed.done) return claimed;
     switch (decision.step) {
         case Step::wait:
             break;

@@ -66,6 +66,19 @@ std::string fault_of(const Response& response) {
     return message.empty() ? "HTTP status " + std::to_string(response.status) : message;
 }
 
+/// The condition that a key still has this value; empty: that there is none.
+Json still(const std::string& key, const std::string& value) {
+    Json compare = {{"key", to_base64(key)}, {"result", "EQUAL"}};
+    if (value.empty()) {
+        compare["target"] = "VERSION";
+        compare["version"] = "0";
+    } else {
+        compare["target"] = "VALUE";
+        compare["value"] = to_base64(value);
+    }
+    return compare;
+}
+
 }  // namespace
 
 std::optional<MemberList> read_member_list(const std::string& json) {
@@ -184,25 +197,40 @@ std::string EtcdApi::get(const std::string& address, const std::string& key) {
     return from_base64(text_of(values->front(), "value"));
 }
 
-bool EtcdApi::replace(const std::string& address, const std::string& key, const std::string& before,
-                      const std::string& value) {
-    const std::string name = to_base64(key);
-    Json compare = {{"key", name}, {"result", "EQUAL"}};
-    if (before.empty()) {
-        compare["target"] = "VERSION";
-        compare["version"] = "0";
-    } else {
-        compare["target"] = "VALUE";
-        compare["value"] = to_base64(before);
-    }
-    const Json put = {{"requestPut", {{"key", name}, {"value", to_base64(value)}}}};
-    const Json body = {{"compare", Json::array({compare})}, {"success", Json::array({put})}};
-    const Response response = post(address, "/v3/kv/txn", body.dump());
+bool EtcdApi::transact(const std::string& address, const std::string& body) {
+    const Response response = post(address, "/v3/kv/txn", body);
     const Json json = parsed(response.body);
     if (response.status != 200 || !json.is_object())
         throw Error("writing to etcd at " + address + ": " + fault_of(response));
     const auto succeeded = json.find("succeeded");
     return succeeded != json.end() && succeeded->is_boolean() && succeeded->get<bool>();
+}
+
+bool EtcdApi::replace(const std::string& address, const std::string& key, const std::string& before,
+                      const std::string& value) {
+    const Json put = {{"requestPut", {{"key", to_base64(key)}, {"value", to_base64(value)}}}};
+    const Json body = {{"compare", Json::array({still(key, before)})}, {"success", Json::array({put})}};
+    return transact(address, body.dump());
+}
+
+std::string EtcdApi::take_turn(const std::string& address, const std::string& key, const std::string& holder,
+                               std::int64_t seconds) {
+    const std::string now = get(address, key);
+    if (!now.empty()) return now;
+    const Response response = post(address, "/v3/lease/grant", Json{{"TTL", std::to_string(seconds)}}.dump());
+    const Json lease = parsed(response.body);
+    if (response.status != 200 || !lease.is_object() || text_of(lease, "ID").empty())
+        throw Error("asking etcd at " + address + " for a lease: " + fault_of(response));
+    const Json put = {
+        {"requestPut", {{"key", to_base64(key)}, {"value", to_base64(holder)}, {"lease", text_of(lease, "ID")}}}};
+    const Json body = {{"compare", Json::array({still(key, "")})}, {"success", Json::array({put})}};
+    return transact(address, body.dump()) ? holder : get(address, key);
+}
+
+void EtcdApi::end_turn(const std::string& address, const std::string& key, const std::string& holder) {
+    const Json away = {{"requestDeleteRange", {{"key", to_base64(key)}}}};
+    const Json body = {{"compare", Json::array({still(key, holder)})}, {"success", Json::array({away})}};
+    (void)transact(address, body.dump());
 }
 
 }  // namespace makina

@@ -64,7 +64,15 @@ class EtcdApi {
     [[nodiscard]] bool replace(const std::string& address, const std::string& key, const std::string& before,
                                const std::string& value);
 
+    /// Takes the turn that the key stands for, if nobody has it: who has it now. It ends by itself after `seconds`, so
+    /// a holder that died keeps nobody out for ever. Throws Error.
+    [[nodiscard]] std::string take_turn(const std::string& address, const std::string& key, const std::string& holder,
+                                        std::int64_t seconds);
+    /// Lets it go, if it is still this holder's. Throws Error.
+    void end_turn(const std::string& address, const std::string& key, const std::string& holder);
+
   private:
+    [[nodiscard]] bool transact(const std::string& address, const std::string& body);
     [[nodiscard]] Request request(const std::string& address, const std::string& target,
                                   const std::string& body = {}) const;
     [[nodiscard]] Response post(const std::string& address, const std::string& target, const std::string& body);

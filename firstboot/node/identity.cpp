@@ -5,7 +5,7 @@
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/bundle/lines.hpp"
 #include "firstboot/node/node.hpp"
-#include "firstboot/node/text.hpp"
+#include "firstboot/text.hpp"
 
 namespace makina {
 namespace {

@@ -4,7 +4,7 @@
 
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/node/node.hpp"
-#include "firstboot/node/text.hpp"
+#include "firstboot/text.hpp"
 
 namespace makina {
 namespace {

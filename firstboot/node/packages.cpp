@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "firstboot/node/node.hpp"
-#include "firstboot/node/text.hpp"
+#include "firstboot/text.hpp"
 
 namespace makina {
 namespace {

@@ -6,7 +6,7 @@
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/node/board.hpp"
 #include "firstboot/node/node.hpp"
-#include "firstboot/node/text.hpp"
+#include "firstboot/text.hpp"
 
 namespace makina {
 namespace {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "firstboot/bundle/error.hpp"
-#include "firstboot/node/text.hpp"
+#include "firstboot/text.hpp"
 
 namespace makina {
 namespace {

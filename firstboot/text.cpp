@@ -1,4 +1,4 @@
-#include "firstboot/node/text.hpp"
+#include "firstboot/text.hpp"
 
 #include <algorithm>
 

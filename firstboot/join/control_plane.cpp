@@ -1,0 +1,285 @@
+#include "firstboot/join/control_plane.hpp"
+
+#include <algorithm>
+#include <memory>
+
+#include "firstboot/bundle/encoding.hpp"
+#include "firstboot/bundle/error.hpp"
+#include "firstboot/join/founding.hpp"
+#include "firstboot/join/kubeadm.hpp"
+#include "firstboot/join/lookout.hpp"
+#include "firstboot/join/standing.hpp"
+#include "firstboot/text.hpp"
+
+namespace makina {
+namespace {
+
+using Step = KubeadmRecord::Step;
+
+constexpr const char* init_yaml = "/etc/kubernetes/makina/init.yaml";
+constexpr const char* join_yaml = "/etc/kubernetes/makina/join.yaml";
+constexpr const char* manifests = "/etc/kubernetes/makina/manifests";
+constexpr const char* api_server_pod = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+constexpr const char* etcd_pod = "/etc/kubernetes/manifests/etcd.yaml";
+/// Who may join now; it is let go, or ends by itself after so many seconds.
+constexpr const char* turn_key = "/makina/turn";
+constexpr std::int64_t turn_seconds = 1800;
+/// So long etcd on this node may take until it answers, from an SD card, before its join is given up.
+constexpr std::int64_t patience_with_etcd = 180;
+
+const std::string by_hand =
+    "a person to run kubeadm: on the first control plane kubeadm init --config /etc/kubernetes/makina/init.yaml, on "
+    "the others kubeadm join --config /etc/kubernetes/makina/join.yaml";
+
+bool is_stacked(const Bundle& bundle) {
+    return std::ranges::none_of(bundle.peers, [](const Peer& peer) { return peer.role == "etcd"; });
+}
+
+Credentials etcd_credentials(const Bundle& bundle) {
+    const std::string folder = "/etc/kubernetes/pki/";
+    const std::string name = folder + (is_stacked(bundle) ? "etcd/healthcheck-client" : "apiserver-etcd-client");
+    return {folder + "etcd/ca.crt", name + ".crt", name + ".key"};
+}
+
+KubeletIdentity identity_of(const Bundle& bundle) {
+    const std::string folder = "/etc/kubernetes/makina/";
+    return {{"/etc/kubernetes/pki/ca.crt", folder + "kubelet.crt", folder + "kubelet.key"}, bundle.node};
+}
+
+ApiServer own_server(const Bundle& bundle) {
+    return {own_address(bundle), 6443};
+}
+
+/// Of those who were agreed on, the one that the profile names first makes the cluster.
+std::string initiator(const Bundle& bundle, const Founders& decided) {
+    for (const Peer& peer : founders_of(bundle)) {
+        if (decided.contains(peer.name)) return peer.name;
+    }
+    return "";
+}
+
+class ControlPlaneJoin {
+  public:
+    Outcome ask(Host& host, const Bundle& bundle);
+    Outcome act(Host& host, const Bundle& bundle);
+
+  private:
+    Outcome begin(Host& host, const Bundle& bundle);
+    Outcome initiate(Host& host, const Bundle& bundle);
+    Outcome apply_manifests(Host& host, const Bundle& bundle);
+    Outcome enter(Host& host, const Bundle& bundle, const ApiServer& server);
+    Outcome take_place(Host& host, const Bundle& bundle, std::string& via);
+    Outcome go_on(Host& host, const Bundle& bundle);
+    Outcome give_up(Host& host, const Bundle& bundle);
+    Outcome finish(Host& host, const Bundle& bundle);
+
+    Lookout& lookout(const Bundle& bundle);
+
+    Founder founder_;
+    std::unique_ptr<Lookout> lookout_;
+    Since silent_;
+};
+
+Lookout& ControlPlaneJoin::lookout(const Bundle& bundle) {
+    if (!lookout_) lookout_ = std::make_unique<Lookout>(etcd_credentials(bundle));
+    return *lookout_;
+}
+
+Outcome ControlPlaneJoin::ask(Host& host, const Bundle& bundle) {
+    // Where the authorities' keys stay with the operator, kubeadm cannot make what it needs.
+    const bool offline = !host.look("/etc/kubernetes/pki/ca.key");
+    const std::string words = offline ? by_hand : "kubeadm to make this node a control plane";
+    Outcome outcome = has_kubelet(host, words);
+    if (!outcome.done) return outcome;
+    if (!host.look(api_server_pod)) return {false, words};
+    if (kubeadm_record(host).step == Step::none) return outcome;
+    KubernetesApi api(host, identity_of(bundle).tls);
+    if (api.is_ready(own_server(bundle))) return outcome;
+    return {false, "the API server on this node to be ready", {}, 2};
+}
+
+Outcome ControlPlaneJoin::act(Host& host, const Bundle& bundle) {
+    const Step step = kubeadm_record(host).step;
+    const bool done_by_hand = step == Step::none && host.look("/etc/kubernetes/kubelet.conf");
+    if (!host.look("/etc/kubernetes/pki/ca.key") || done_by_hand || step == Step::finished) {
+        if (step == Step::finished) (void)host.run({"systemctl", "start", "kubelet"}, 120);
+        return ask(host, bundle);
+    }
+    switch (step) {
+        case Step::init:
+            return initiate(host, bundle);
+        case Step::manifests:
+            return apply_manifests(host, bundle);
+        case Step::join:
+            return go_on(host, bundle);
+        default:
+            return begin(host, bundle);
+    }
+}
+
+/// Nothing of the cluster is here: it is made, or it is there already.
+Outcome ControlPlaneJoin::begin(Host& host, const Bundle& bundle) {
+    const Advance advance = founder_.take_part(host, bundle);
+    if (advance.way == Advance::Way::founds && initiator(bundle, advance.own.decided) == bundle.node) {
+        return initiate(host, bundle);
+    }
+    // Who waits for founders asks too: an API server may be there whose own makina-firstboot is not.
+    const auto found = KubernetesApi(host, identity_of(bundle).tls).find(bundle);
+    if (found.server) return enter(host, bundle, *found.server);
+    const bool waits = advance.way == Advance::Way::waits && !advance.own.formation.empty();
+    return {false, waits ? advance.waiting_for : "an API server of the cluster: " + found.faults, {}, 2};
+}
+
+Outcome ControlPlaneJoin::initiate(Host& host, const Bundle& bundle) {
+    const bool again = kubeadm_record(host).step == Step::init;
+    if (!again && !is_stacked(bundle)) {
+        // etcd outlives control planes: what is in it must not get a second beginning.
+        EtcdApi api(host, etcd_credentials(bundle));
+        for (const Peer& peer : bundle.peers) {
+            if (peer.role != "etcd" || api.get(peer.address, "/registry/namespaces/kube-system").empty()) continue;
+            return {false, "a person: etcd at " + peer.address +
+                               " has a Kubernetes cluster already, which no card of its own may begin again"};
+        }
+    }
+    note_member(host, bundle);
+    note(host, Step::init);
+    std::vector<std::string> arguments = {"init", "--config", init_yaml};
+    // Every other phase takes what it finds; the first would refuse it.
+    if (again) arguments.emplace_back("--skip-phases=preflight");
+    run_kubeadm(host, arguments);
+    note(host, Step::manifests);
+    return apply_manifests(host, bundle);
+}
+
+Outcome ControlPlaneJoin::apply_manifests(Host& host, const Bundle& bundle) {
+    if (!host.list(manifests).empty()) {
+        const Answer answer =
+            host.run({"kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", "apply", "--filename", manifests}, 300);
+        if (answer.status != 0) throw Error("kubectl apply: " + last_line(answer.errors));
+    }
+    return finish(host, bundle);
+}
+
+/// Our place in etcd's list is made free, and it is our turn to join. `via` is a healthy member.
+Outcome ControlPlaneJoin::take_place(Host& host, const Bundle& bundle, std::string& via) {
+    JoinRecord record = recorded(host);
+    const Decision decision = decide(lookout(bundle).sight(host, bundle, record, false), record);
+    if (decision.step == Decision::Step::wait) return {false, decision.waiting_for, {}, 2};
+    via = decision.via;
+    EtcdApi api(host, etcd_credentials(bundle));
+    if (Outcome claimed = claim(api, via, bundle); !claimed.done) return claimed;
+    if (decision.step == Decision::Step::add) return {true};
+    // Dead, or one of ours that never started: kubeadm adds this node under a new identity.
+    record.removing = decision.id;
+    makina::record(host, record);
+    const auto change = api.remove(via, decision.id);
+    if (!change.done) return {false, "etcd to remove the old member: " + change.fault, {}, 2};
+    return {false, "the old member to be gone from the list", {}, 1};
+}
+
+/// The Node of a dead control plane: its pods' annotations tell kubeadm of an etcd that is gone.
+void delete_node(Host& host, const Bundle& bundle, const ApiServer& server) {
+    const std::string folder = "/run/makina/admin";
+    const std::string admin = folder + "/admin.conf";
+    run_kubeadm(host, {"init", "phase", "kubeconfig", "admin", "--config", init_yaml, "--kubeconfig-dir", folder});
+    const Answer answer = host.run({"kubectl", "--kubeconfig", admin, "--server", "https://" + to_string(server),
+                                    "delete", "node", bundle.node, "--ignore-not-found", "--wait=false"},
+                                   60);
+    host.wipe(admin);
+    if (answer.status != 0) throw Error("kubectl delete node " + bundle.node + ": " + last_line(answer.errors));
+}
+
+Outcome ControlPlaneJoin::enter(Host& host, const Bundle& bundle, const ApiServer& server) {
+    const KubeletIdentity identity = identity_of(bundle);
+    const auto facts = KubernetesApi(host, identity.tls).node(server, bundle.node);
+    if (Outcome free = place_is_free(facts, bundle); !free.done) return free;
+    if (is_stacked(bundle)) {
+        std::string via;
+        if (Outcome place = take_place(host, bundle, via); !place.done) return place;
+        EtcdApi api(host, etcd_credentials(bundle));
+        const std::string holder = api.take_turn(via, turn_key, bundle.node, turn_seconds);
+        if (holder != bundle.node) return {false, holder + ", which is joining, to have come to its end", {}, 5};
+    }
+    if (facts.exists) delete_node(host, bundle, server);
+    note_member(host, bundle);
+    note(host, Step::join);
+    run_join(host, identity, server);
+    return finish(host, bundle);
+}
+
+/// kubeadm was cut off, or has given up.
+Outcome ControlPlaneJoin::go_on(Host& host, const Bundle& bundle) {
+    const bool has_pods = host.look(is_stacked(bundle) ? etcd_pod : api_server_pod).has_value();
+    if (!has_pods || !host.look("/etc/kubernetes/kubelet.conf")) return give_up(host, bundle);
+    (void)host.run({"systemctl", "start", "kubelet"}, 120);
+    if (!KubernetesApi(host, identity_of(bundle).tls).is_ready(own_server(bundle))) {
+        if (silent_.seconds(true, host.uptime()) >= patience_with_etcd) return give_up(host, bundle);
+        return {false, "the API server on this node to be ready, after a join that was cut off", {}, 2};
+    }
+    (void)silent_.seconds(false, host.uptime());
+    if (is_stacked(bundle)) {
+        EtcdApi api(host, etcd_credentials(bundle));
+        const auto report = api.reports({own_address(bundle)}).at(0);
+        const auto members = report.list ? report.list->members : std::vector<Member>();
+        const auto own = std::ranges::find(members, bundle.node, &Member::name);
+        if (own != members.end() && own->learner) {
+            const auto change = api.promote(own_address(bundle), own->id);
+            return {false, "etcd on this node to get its vote" + (change.done ? "" : ": " + change.fault), {}, 2};
+        }
+    }
+    run_kubeadm(host, {"join", "phase", "control-plane-join", "mark-control-plane", "--config", join_yaml});
+    return finish(host, bundle);
+}
+
+/// A join that comes to nothing is undone; what etcd has on this card is moved aside, never deleted. Only while the
+/// others are well without it: its data may be needed for a majority.
+Outcome ControlPlaneJoin::give_up(Host& host, const Bundle& bundle) {
+    if (is_stacked(bundle)) {
+        const Sighting sighting = lookout(bundle).sight(host, bundle, recorded(host), false);
+        const bool others_are_well = std::ranges::any_of(
+            sighting.reports, [](const auto& one) { return one.second.healthy && one.second.list.has_value(); });
+        if (!others_are_well) {
+            return {
+                false, "etcd on the other control planes to have a majority; this one's data is kept for it", {}, 5};
+        }
+    }
+    undo_join(host, bundle);
+    if (!host.list("/var/lib/etcd").empty()) {
+        host.rename("/var/lib/etcd", "etcd-of-a-join-that-failed-" + to_hex(host.random(4)));
+    }
+    host.remove(KubeadmRecord::path);
+    return {false, "the next attempt to join", {}, 1};
+}
+
+Outcome ControlPlaneJoin::finish(Host& host, const Bundle& bundle) {
+    const KubeletIdentity identity = identity_of(bundle);
+    const ApiServer own = own_server(bundle);
+    KubernetesApi api(host, identity.tls);
+    if (!api.is_ready(own)) return {false, "the API server on this node to be ready", {}, 2};
+    if (!api.node(own, bundle.node).exists) return {false, "the kubelet to register this node", {}, 2};
+    if (is_stacked(bundle)) {
+        EtcdApi etcd(host, etcd_credentials(bundle));
+        const auto report = etcd.reports({own_address(bundle)}).at(0);
+        const auto members = report.list ? report.list->members : std::vector<Member>();
+        const auto one = std::ranges::find(members, bundle.node, &Member::name);
+        if (one == members.end() || one->learner) return {false, "etcd on this node to have a vote", {}, 2};
+        if (one->id == recorded(host).removing) {
+            throw Error("etcd gave this node an identity that was used before: " + std::to_string(one->id));
+        }
+        if (Outcome claimed = claim(etcd, own_address(bundle), bundle); !claimed.done) return claimed;
+        etcd.end_turn(own_address(bundle), turn_key, bundle.node);
+    }
+    settle(host, bundle, identity, own);
+    note(host, Step::finished);
+    return ask(host, bundle);
+}
+
+}  // namespace
+
+Stage control_plane_stage() {
+    const auto join = std::make_shared<ControlPlaneJoin>();
+    return {"join", [join](Host& host, const Bundle& bundle) { return join->ask(host, bundle); },
+            [join](Host& host, const Bundle& bundle) { return join->act(host, bundle); }};
+}
+
+}  // namespace makina

@@ -1,0 +1,142 @@
+#include "firstboot/join/kubeadm.hpp"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "firstboot/bundle/encoding.hpp"
+#include "firstboot/bundle/error.hpp"
+#include "firstboot/bundle/lines.hpp"
+#include "firstboot/join/unit.hpp"
+#include "firstboot/placing.hpp"
+#include "firstboot/text.hpp"
+
+namespace makina {
+namespace {
+
+using Step = KubeadmRecord::Step;
+
+constexpr std::string_view first_line = "makina-kubeadm 1";
+constexpr std::size_t largest = std::size_t{256} << 10;
+/// kubeadm itself gives the control plane ten minutes, which SD cards and a first pull of images need.
+constexpr unsigned patience = 1500;
+constexpr const char* kubelet_conf = "/etc/kubernetes/kubelet.conf";
+constexpr const char* discovery = "/etc/kubernetes/makina/discovery.conf";
+
+const Access root_only = {0600, "root", "root"};
+
+constexpr auto names = std::to_array<std::pair<Step, std::string_view>>(
+    {{Step::init, "init"}, {Step::manifests, "manifests"}, {Step::join, "join"}, {Step::finished, "finished"}});
+
+std::string base64_of(Host& host, const std::string& path) {
+    const auto text = host.read(path, largest);
+    if (!text) throw Error(path + " is not there");
+    return to_base64(*text);
+}
+
+/// A kubeconfig with everything in it: kubeadm makes the kubelet's first one of it.
+std::string kubeconfig(Host& host, const KubeletIdentity& identity, const ApiServer& server) {
+    return "apiVersion: v1\nkind: Config\nclusters:\n  - name: cluster\n    cluster:\n      server: https://" +
+           to_string(server) + "\n      certificate-authority-data: " + base64_of(host, identity.tls.authority) +
+           "\nusers:\n  - name: node\n    user:\n      client-certificate-data: " +
+           base64_of(host, identity.tls.certificate) + "\n      client-key-data: " + base64_of(host, identity.tls.key) +
+           "\ncontexts:\n  - name: node\n    context:\n      cluster: cluster\n      user: node\n"
+           "current-context: node\n";
+}
+
+/// What kubeadm complained of, in one line: the first that says "error", else its last.
+std::string complaint(const Answer& answer) {
+    for (const std::string_view line : lines_of(answer.errors)) {
+        if (line.find("[ERROR ") != std::string_view::npos || line.starts_with("error")) return std::string(line);
+    }
+    const std::string last = last_line(answer.errors);
+    return last.empty() ? "exit code " + std::to_string(answer.status) : last;
+}
+
+}  // namespace
+
+std::string encode(const KubeadmRecord& record) {
+    const auto* const found = std::ranges::find(names, record.step, &std::pair<Step, std::string_view>::first);
+    if (found == names.end()) throw Error("nothing was begun: that is no record");
+    return std::string(first_line) + "\nstep " + std::string(found->second) + "\nend\n";
+}
+
+KubeadmRecord decode_kubeadm_record(std::string_view text) {
+    Lines lines(text);
+    lines.expect(first_line);
+    const std::string_view word = lines.value("step");
+    const auto* const found = std::ranges::find(names, word, &std::pair<Step, std::string_view>::second);
+    if (found == names.end()) lines.refuse("the step is none that is known");
+    lines.expect("end");
+    if (!lines.rest().empty()) lines.refuse("something after the end");
+    return {found->first};
+}
+
+KubeadmRecord kubeadm_record(Host& host) {
+    const auto text = host.read(KubeadmRecord::path, 4096);
+    return text ? during(KubeadmRecord::path, [&] { return decode_kubeadm_record(*text); }) : KubeadmRecord{};
+}
+
+void note(Host& host, KubeadmRecord::Step step) {
+    if (kubeadm_record(host).step != step) host.write(KubeadmRecord::path, encode(KubeadmRecord{step}), root_only);
+}
+
+void run_kubeadm(Host& host, std::vector<std::string> arguments) {
+    const std::string words = "kubeadm " + arguments.at(0);
+    arguments.insert(arguments.begin(), "kubeadm");
+    const Answer answer = host.run(arguments, patience);
+    if (answer.status != 0) throw Error(words + ": " + complaint(answer));
+}
+
+void run_join(Host& host, const KubeletIdentity& identity, const ApiServer& server) {
+    host.write(discovery, kubeconfig(host, identity, server), root_only);
+    run_kubeadm(host, {"join", "--config", "/etc/kubernetes/makina/join.yaml"});
+}
+
+void undo_join(Host& host, const Bundle& bundle) {
+    run_kubeadm(host, {"reset", "--force", "--skip-phases=remove-etcd-member"});
+    place(host, bundle);
+}
+
+void settle(Host& host, const Bundle& bundle, const KubeletIdentity& identity, const ApiServer& server) {
+    const std::string epoch = std::string(KubernetesApi::epoch_annotation) + "=" + std::to_string(bundle.epoch);
+    host.write(discovery, kubeconfig(host, identity, server), root_only);
+    const Answer answer =
+        host.run({"kubectl", "--kubeconfig", discovery, "annotate", "--overwrite", "node", identity.node, epoch}, 60);
+    if (answer.status != 0) throw Error("kubectl annotate node " + identity.node + ": " + last_line(answer.errors));
+    host.wipe(discovery);
+    std::string text = host.read(kubelet_conf, largest).value_or("");
+    const std::string wanted = "server: https://" + bundle.api;
+    const std::size_t at = text.find("server: ");
+    if (at == std::string::npos || bundle.api.empty()) return;
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    if (text.compare(at, end - at, wanted) == 0) return;
+    text.replace(at, end - at, wanted);
+    host.write(kubelet_conf, text, root_only);
+    const Answer restarted = host.run({"systemctl", "restart", "kubelet"}, 120);
+    if (restarted.status != 0) throw Error("systemctl restart kubelet: exit code " + std::to_string(restarted.status));
+}
+
+Outcome place_is_free(const KubernetesApi::NodeFacts& facts, const Bundle& bundle) {
+    if (facts.ready) {
+        return {false,
+                "the cluster to miss " + bundle.node + ", which it says is Ready: another machine of this name?",
+                {},
+                5};
+    }
+    std::uint64_t epoch = 0;
+    if (read_number(facts.epoch, epoch) && epoch > bundle.epoch) {
+        return {false, "a newer card: the cluster knows epoch " + facts.epoch + " of " + bundle.node +
+                           ", this one has " + std::to_string(bundle.epoch)};
+    }
+    return {true};
+}
+
+Outcome has_kubelet(Host& host, const std::string& waiting_for) {
+    if (!host.look(kubelet_conf) || !host.look("/var/lib/kubelet/config.yaml")) return {false, waiting_for};
+    const Step step = kubeadm_record(host).step;
+    if (step != Step::none && step != Step::finished) return {false, "kubeadm to come to its end", {}, 1};
+    return running(host, "kubelet");
+}
+
+}  // namespace makina
