@@ -41,6 +41,18 @@ std::string shared_settings(const lab::Machine& machine) {
     return text;
 }
 
+/// What the image has the kernel load, as a kernel tells that has it built in.
+std::string built_in_modules(const lab::Machine& machine) {
+    std::string text;
+    for (const auto& file : fs::directory_iterator(machine.file("/etc/modules-load.d"))) {
+        std::istringstream lines(slurp(file.path()));
+        for (std::string line; std::getline(lines, line);) {
+            if (!line.empty() && line[0] != '#') text.append("kernel/").append(line).append(".ko\n");
+        }
+    }
+    return text;
+}
+
 /// What a board with the distribution's kernel and Kubernetes' packages has besides the image's files.
 void install_kubernetes(lab::Machine& machine) {
     FileTree files;
@@ -56,8 +68,7 @@ void install_kubernetes(lab::Machine& machine) {
     machine.install("/etc/sysctl.d/99-lab.conf", shared_settings(machine));
     utsname kernel{};
     ::uname(&kernel);
-    machine.install("/usr/lib/modules/" + std::string(kernel.release) + "/modules.builtin",
-                    "kernel/fs/overlayfs/overlay.ko\nkernel/net/bridge/br_netfilter.ko\n");
+    machine.install("/usr/lib/modules/" + std::string(kernel.release) + "/modules.builtin", built_in_modules(machine));
     machine.lend(programs(), lent_programs);
     machine.lend(MAKINA_SOURCE "/tests/kubernetes/programs", stand_ins);
 }
