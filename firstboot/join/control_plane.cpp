@@ -19,6 +19,8 @@ using Step = KubeadmRecord::Step;
 constexpr const char* init_yaml = "/etc/kubernetes/makina/init.yaml";
 constexpr const char* join_yaml = "/etc/kubernetes/makina/join.yaml";
 constexpr const char* manifests = "/etc/kubernetes/makina/manifests";
+/// In memory: an administrator's credentials, for as long as it takes to join.
+constexpr const char* admin_folder = "/run/makina/admin";
 constexpr const char* api_server_pod = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 constexpr const char* etcd_pod = "/etc/kubernetes/manifests/etcd.yaml";
 /// Who may join now; it is let go, or ends by itself after so many seconds.
@@ -179,13 +181,12 @@ Outcome ControlPlaneJoin::take_place(Host& host, const Bundle& bundle, std::stri
 
 /// The Node of a dead control plane: its pods' annotations tell kubeadm of an etcd that is gone.
 void delete_node(Host& host, const Bundle& bundle, const ApiServer& server) {
-    const std::string folder = "/run/makina/admin";
-    const std::string admin = folder + "/admin.conf";
-    run_kubeadm(host, {"init", "phase", "kubeconfig", "admin", "--config", init_yaml, "--kubeconfig-dir", folder});
-    const Answer answer = host.run({"kubectl", "--kubeconfig", admin, "--server", "https://" + to_string(server),
-                                    "delete", "node", bundle.node, "--ignore-not-found", "--wait=false"},
-                                   60);
-    host.wipe(admin);
+    run_kubeadm(host, {"init", "phase", "kubeconfig", "admin", "--config", init_yaml, "--kubeconfig-dir",
+                       std::string(admin_folder)});
+    const Answer answer =
+        host.run({"kubectl", "--kubeconfig", std::string(admin_folder) + "/admin.conf", "--server",
+                  "https://" + to_string(server), "delete", "node", bundle.node, "--ignore-not-found", "--wait=false"},
+                 60);
     if (answer.status != 0) throw Error("kubectl delete node " + bundle.node + ": " + last_line(answer.errors));
 }
 
@@ -269,6 +270,7 @@ Outcome ControlPlaneJoin::finish(Host& host, const Bundle& bundle) {
         if (Outcome claimed = claim(etcd, own_address(bundle), bundle); !claimed.done) return claimed;
         etcd.end_turn(own_address(bundle), turn_key, bundle.node);
     }
+    host.wipe(std::string(admin_folder) + "/admin.conf");
     settle(host, bundle, identity, own);
     note(host, Step::finished);
     return ask(host, bundle);

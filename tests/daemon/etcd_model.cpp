@@ -123,6 +123,30 @@ void EtcdModel::start(FakeHost& host) {
     }
 }
 
+std::string EtcdModel::take_in() {
+    const std::string url = "https://" + address(3) + ":2380";
+    if (!has_quorum()) return "etcdserver: request timed out";
+    const auto ours = std::ranges::find_if(members_, [&](const Member& one) { return one.peer_urls.at(0) == url; });
+    if (ours != members_.end()) {
+        if (!ours->name.empty()) wrongs_.push_back("a voter came back without its data");
+        taken_in_ = ours->id;
+        return "";
+    }
+    ++changes_;
+    members_.push_back({++next_id_, "", {url}, {}, false});
+    taken_in_ = next_id_;
+    if (!used_.insert(next_id_).second) wrongs_.push_back("an id was given twice");
+    return "";
+}
+
+void EtcdModel::start_pod() {
+    Member* const own = with_id(taken_in_);
+    if (own == nullptr) return;
+    started_ = promoted_ = own->id;
+    own->name = "etcd-3";
+    own->client_urls = {"https://" + address(3) + ":2379"};
+}
+
 void EtcdModel::forget(std::uint64_t id) {
     std::erase_if(members_, [&](const Member& one) { return one.id == id; });
     if (started_ == id) started_ = 0;
@@ -159,6 +183,7 @@ Response EtcdModel::answer(FakeHost& host, const Request& request) {
         return {200, list_json(), "", true};
     }
     if (!answers) return refused("etcdserver: request timed out");
+    if (request.target == "/v3/lease/grant") return said({{"ID", "7"}});
     if (request.target.rfind("/v3/kv/", 0) == 0) return key(request);
     return change_list(host, request);
 }
@@ -174,7 +199,12 @@ Response EtcdModel::key(const Request& request) {
     const std::string name = from_base64(compare["key"].get<std::string>());
     const bool fits = compare["target"] == "VERSION" ? !keys.contains(name)
                                                      : keys.contains(name) && to_base64(keys[name]) == compare["value"];
-    if (fits) keys[name] = from_base64(body["success"][0]["requestPut"]["value"].get<std::string>());
+    const Json& success = body["success"][0];
+    if (fits && success.contains("requestDeleteRange")) {
+        keys.erase(name);
+    } else if (fits) {
+        keys[name] = from_base64(success["requestPut"]["value"].get<std::string>());
+    }
     return said(fits ? Json{{"succeeded", true}} : Json{{"header", Json::object()}});
 }
 

@@ -25,6 +25,11 @@ class EtcdModel {
     [[nodiscard]] Response answer(FakeHost& host, const Request& request);
     /// Starts etcd on the host: as the member that the list has at its address, as etcd decides it.
     void start(FakeHost& host);
+    /// kubeadm's etcd phase on the host: takes it into the list, as a voter at once, as it was done before learners;
+    /// what went wrong, or nothing. kubeadm takes a member at our URL for us.
+    [[nodiscard]] std::string take_in();
+    /// The pod of etcd on the host runs, as the member that take_in has made.
+    void start_pod();
     /// The power was cut: the host's etcd does not run.
     void start_nothing() { started_ = 0; }
     /// What somebody else does to the list.
@@ -69,6 +74,7 @@ class EtcdModel {
     std::uint64_t next_id_ = 100;
     std::uint64_t started_ = 0;                    ///< id that the host's etcd runs as
     std::uint64_t in_sync_ = 0;                    ///< id of a learner that has caught up
+    std::uint64_t taken_in_ = 0;                   ///< id that kubeadm has added
     std::uint64_t promoted_ = 0;                   ///< id that the host was given a vote under
     std::map<std::uint64_t, std::uint64_t> sent_;  ///< bytes, by id
     std::set<std::uint64_t> used_;

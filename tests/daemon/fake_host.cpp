@@ -30,24 +30,26 @@ std::uint64_t number_at(const std::string& sector, std::size_t offset) {
 
 }  // namespace
 
-bool FakeHost::fails(Accident::Kind kind) const {
+bool FakeHost::fails(Accident::Kind kind, std::size_t number) const {
     if (!accident || accident->kind != kind) return false;
-    return accident->for_ever ? changes.size() >= accident->at : changes.size() == accident->at;
+    return accident->for_ever ? number >= accident->at : number == accident->at;
 }
 
 void FakeHost::change(const std::string& what, const std::function<void()>& half, const std::function<void()>& whole) {
     changes.push_back(what);
-    if (fails(Accident::Kind::cut_before)) throw Cut{};
-    if (fails(Accident::Kind::fail_before)) throw Error(what + ": " + accident->error);
-    if (fails(Accident::Kind::cut_half_done)) {
+    // A program is a change that may have others in it.
+    const std::size_t number = changes.size();
+    if (fails(Accident::Kind::cut_before, number)) throw Cut{};
+    if (fails(Accident::Kind::fail_before, number)) throw Error(what + ": " + accident->error);
+    if (fails(Accident::Kind::cut_half_done, number)) {
         half();
         if (after_change) after_change(*this);
         throw Cut{};
     }
     whole();
     if (after_change) after_change(*this);
-    if (fails(Accident::Kind::cut_after)) throw Cut{};
-    if (fails(Accident::Kind::fail_after)) throw Error(what + ": " + accident->error);
+    if (fails(Accident::Kind::cut_after, number)) throw Cut{};
+    if (fails(Accident::Kind::fail_after, number)) throw Error(what + ": " + accident->error);
 }
 
 void FakeHost::put(const std::string& path, const std::string& content, const Access& access) {

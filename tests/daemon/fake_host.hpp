@@ -144,7 +144,7 @@ class FakeHost final : public Host {
 
   private:
     void change(const std::string& what, const std::function<void()>& half, const std::function<void()>& whole);
-    [[nodiscard]] bool fails(Accident::Kind kind) const;
+    [[nodiscard]] bool fails(Accident::Kind kind, std::size_t number) const;
 
     int tenths_ = 0;  ///< of a second
 };

@@ -15,6 +15,7 @@
 #include "firstboot/journal.hpp"
 #include "firstboot/node/node.hpp"
 #include "firstboot/run.hpp"
+#include "tests/daemon/kubernetes_scene.hpp"
 
 namespace makina::test {
 namespace {
@@ -140,24 +141,24 @@ Response answer(const std::string& body) {
     return {200, body, "", true};
 }
 
-/// etcd on this node, once it is started: the only member of its cluster.
-Response ask_etcd(FakeHost& host, const Request& request) {
-    const Bundle bundle = bundle_of("etcd");
+/// etcd on this node, once it is started: the only member of its cluster. `data` is its folder.
+Response ask_etcd(FakeHost& host, const Request& request, const Bundle& bundle, const std::string& data) {
     const std::string address = bundle.address.substr(0, bundle.address.find('/'));
-    if (request.port != 2379 || request.address != address || !host.has("/run/active/etcd")) {
-        return {0, "", "connection refused", false};
-    }
-    const std::string epoch = "/var/lib/etcd/default/member/epoch";
+    const bool runs = bundle.role == "etcd" ? host.has("/run/active/etcd") : has_etcd_pod(host);
+    if (request.port != 2379 || request.address != address || !runs) return {0, "", "connection refused", false};
+    const std::string epoch = data + "/member/epoch";
     if (request.target == "/health") return answer(R"({"health":"true"})");
     if (request.target == "/metrics") return answer("# no other member\n");
     if (request.target == "/v3/cluster/member/list") {
-        return answer(R"({"header":{"cluster_id":"7"},"members":[{"ID":"9","name":"etcd-1","peerURLs":["https://)" +
-                      address + R"(:2380"],"clientURLs":["https://)" + address + R"(:2379"]}]})");
+        return answer(R"({"header":{"cluster_id":"7"},"members":[{"ID":"9","name":")" + bundle.node +
+                      R"(","peerURLs":["https://)" + address + R"(:2380"],"clientURLs":["https://)" + address +
+                      R"(:2379"]}]})");
     }
     if (request.target == "/v3/kv/range") {
         if (!host.has(epoch)) return answer(R"({"header":{}})");
         return answer(R"({"header":{},"kvs":[{"value":")" + to_base64(host.text(epoch)) + "\"}]}");
     }
+    if (request.body.find("requestDeleteRange") != std::string::npos) return answer(R"({"header":{}})");
     const std::size_t value = request.body.rfind("\"value\":\"") + 9;
     host.put(epoch, from_base64(request.body.substr(value, request.body.find('"', value) - value)));
     return answer(R"({"succeeded":true})");
@@ -189,19 +190,13 @@ bool has_keys(const FakeHost& host, const std::string& role) {
                        [&](std::uint64_t epoch) { return keys_are_placed(host, bundle_of(role, epoch)); });
 }
 
-/// A person comes after a minute and runs kubeadm; systemd starts what can be started.
+/// systemd starts what can be started.
 void go_on(FakeHost& host, const std::string& role) {
     FakeMachine& machine = host.machine;
     if (machine.uptime >= 20 && !machine.moment.synced)
         machine.moment = {std::max(machine.moment.now, issued + a_day), true};
     if (!has_keys(host, role)) return;
-    if (runs_kubelet(role)) {
-        if (machine.uptime < 60) return;
-        for (const char* const file : {"/etc/kubernetes/kubelet.conf", "/var/lib/kubelet/config.yaml",
-                                       "/etc/kubernetes/manifests/kube-apiserver.yaml"}) {
-            if (!host.has(file)) host.put(file, "made by kubeadm\n", {0600, "root", "root"});
-        }
-    }
+    if (runs_kubelet(role) && !host.has("/etc/kubernetes/kubelet.conf")) return;
     for (const std::string& unit : units_of(role)) {
         if (!host.has("/run/active/" + unit)) start(host, unit);
     }
@@ -310,10 +305,14 @@ Bundle bundle_of(const std::string& role, std::uint64_t epoch) {
     bundle.board = "rpi4";
     bundle.address = "192.168.3.251/24";
     bundle.api = "192.168.3.240:9000";
-    bundle.peers = {{"etcd-1", "etcd", "192.168.3.251"}};
-    if (role == "etcd") bundle.genesis = bundle.cluster_id;
+    const bool is_founder = role == "etcd" || role == "control-plane";
+    bundle.peers = {{"control-plane-1", "control-plane", role == "control-plane" ? "192.168.3.251" : "192.168.3.252"}};
+    if (role == "etcd") bundle.peers.push_back({"etcd-1", "etcd", "192.168.3.251"});
+    if (is_founder) bundle.genesis = bundle.cluster_id;
     for (const PayloadKind& kind : payload_kinds()) {
-        if (kind.role != role || kind.name == "trust") continue;
+        // Kubernetes' own kubeconfigs are for clusters whose authorities stay with the operator.
+        const bool offline = kind.path.ends_with(".conf") && kind.path.rfind("/etc/kubernetes/", 0) == 0;
+        if (kind.role != role || kind.name == "trust" || offline) continue;
         bundle.payloads.push_back({std::string(kind.name), content_of(kind, epoch)});
     }
     return bundle;
@@ -367,16 +366,29 @@ FakeMachine new_machine(const std::string& role) {
 
 std::unique_ptr<FakeHost> host_of(FakeMachine& machine, const std::string& role) {
     auto host = std::make_unique<FakeHost>(machine);
-    host->programs = {{"ssh-keygen", make_host_keys},
-                      {"networkctl", reconfigure},
-                      {"/usr/lib/makina/install-packages", install_packages},
-                      {"modprobe", load_module},
-                      {"/usr/lib/systemd/systemd-sysctl", set_sysctls},
-                      {"nft", list_rules},
-                      {"systemctl", systemctl},
-                      {"haproxy", check_configuration},
-                      {"keepalived", check_configuration}};
-    if (role == "etcd") host->network = ask_etcd;
+    host->programs = {
+        {"ssh-keygen", make_host_keys},
+        {"networkctl", reconfigure},
+        {"/usr/lib/makina/install-packages", install_packages},
+        {"modprobe", load_module},
+        {"/usr/lib/systemd/systemd-sysctl", set_sysctls},
+        {"nft", list_rules},
+        {"systemctl", systemctl},
+        {"kubeadm", [](FakeHost& one, const std::vector<std::string>& argv) { return kubeadm(one, argv); }},
+        {"kubectl", kubectl},
+        {"haproxy", check_configuration},
+        {"keepalived", check_configuration}};
+    if (role == "etcd") {
+        host->network = [](FakeHost& one, const Request& request) {
+            return ask_etcd(one, request, bundle_of("etcd"), "/var/lib/etcd/default");
+        };
+    }
+    if (runs_kubelet(role)) {
+        host->network = [role](FakeHost& one, const Request& request) {
+            if (request.port == 2379) return ask_etcd(one, request, bundle_of(role), "/var/lib/etcd");
+            return ask_api_server(one, request, role == "worker");
+        };
+    }
     if (role == "load-balancer") host->network = ask_haproxy;
     host->world = [role](FakeHost& one) { go_on(one, role); };
     host->after_change = [role](FakeHost& one) { hold(one, role); };
@@ -402,6 +414,7 @@ void hold(FakeHost& host, const std::string& role) {
 void run_to_end(FakeHost& host) {
     RunOptions options;
     options.until_joined = true;
+    host.stop_at = std::min<std::int64_t>(host.stop_at, host.machine.uptime + 20000);
     EXPECT_EQ(run(host, options), Ending::joined) << host.lines.back();
 }
 

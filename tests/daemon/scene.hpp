@@ -31,7 +31,7 @@ inline constexpr const char* network_file = "/etc/systemd/network/10-makina.netw
 /// A card with its image just written, in a board of the right kind, with a cable; nothing of it has run yet.
 [[nodiscard]] FakeMachine new_machine(const std::string& role);
 
-/// A host for the machine with the programs of an image, and outside of it a time server and a person who runs kubeadm.
+/// A host for the machine with the programs of an image, and outside of it a time server and the cluster.
 /// It asserts at every change what must always hold (see `hold`).
 [[nodiscard]] std::unique_ptr<FakeHost> host_of(FakeMachine& machine, const std::string& role);
 

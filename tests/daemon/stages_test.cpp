@@ -387,6 +387,7 @@ TEST(Stages, AreThoseOfTheRoleAndOfNoOther) {
 TEST(Reset, ForgetsTheNotesAndKeepsTheRest) {
     Bench bench("worker");
     bench.host->world = nullptr;
+    bench.host->network = nullptr;
     RunOptions options;
     options.most_rounds = 20;
     EXPECT_EQ(run(*bench.host, options), Ending::stopped);
