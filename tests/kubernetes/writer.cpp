@@ -6,9 +6,18 @@
 #include "tests/unit/scratch.hpp"
 
 namespace makina::kubernetes {
+namespace {
+
+/// A card that nobody has written to.
+fs::path fresh(const fs::path& card) {
+    fs::remove_all(card);
+    return card;
+}
+
+}  // namespace
 
 Writer::Writer(Cluster& cluster, const std::string& from)
-    : cluster_(cluster), machine_("writer", cluster.machine(from).card().parent_path() / "writer") {
+    : cluster_(cluster), machine_("writer", fresh(cluster.machine(from).card().parent_path() / "writer")) {
     machine_.install("/writer/admin.conf", slurp(cluster.machine(from).file("/etc/kubernetes/admin.conf")), 0600);
     machine_.power_on();
     machine_.plug(cluster.lab().lan(), "eth0");

@@ -27,13 +27,14 @@ with tempfile.NamedTemporaryFile() as file:
     context.load_cert_chain(file.name)
 server = urllib.parse.urlsplit(cluster["server"])
 
+begun = int(time.time())
 connection = None
 number = 0
 with open(sys.argv[2], "a", encoding="ascii", buffering=1) as notes:
     while True:
         time.sleep(1 / A_SECOND)
         number += 1
-        name = f"written-{number}"
+        name = f"written-{begun}-{number}"
         body = json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}})
         try:
             if connection is None:
