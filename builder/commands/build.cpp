@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "builder/commands/recipient.hpp"
+#include "builder/commands/snapshot.hpp"
 #include "builder/commands/terminal.hpp"
 #include "builder/read_file.hpp"
 
@@ -63,7 +64,8 @@ class Keyring {
         : options_(options), profile_(profile), reporter_(reporter) {}
 
     /// What the node carries besides its files. Takes the node's next epoch unless it is to have no bundle.
-    [[nodiscard]] Carried carried_by(const Node& node, const std::string& target) {
+    /// `snapshot` is the SHA-256 of the one that etcd begins with, or empty.
+    [[nodiscard]] Carried carried_by(const Node& node, const std::string& target, const std::string& snapshot) {
         Carried carried;
         carried.daemon = read_file(options_.daemon.empty() ? daemon_for(node.architecture) : options_.daemon);
         if (!keys_) open();
@@ -75,8 +77,10 @@ class Keyring {
             return carried;
         }
         if (options_.replaces) supersede(node);
-        Issued issued =
-            keys_->issue(recipient_of(profile_, node), true, seconds_now(), options_.valid_days * 86400, target);
+        Recipient recipient = recipient_of(profile_, node);
+        if (!snapshot.empty()) begin_formation(snapshot);
+        if (node.role == Role::etcd) recipient.snapshot = snapshot;
+        Issued issued = keys_->issue(recipient, true, seconds_now(), options_.valid_days * 86400, target);
         carried.trust = std::move(issued.trust);
         carried.bundle = std::move(issued.sealed);
         return carried;
@@ -95,6 +99,12 @@ class Keyring {
         if (!made) return;
         reporter_.step("keys", "the cluster's keys were made in " + folder_.string() +
                                    ": keep that folder, and back it up with makina-image keys backup FILE");
+    }
+
+    void begin_formation(const std::string& snapshot) {
+        if (!keys_->begin_formation(snapshot)) return;
+        reporter_.step("keys", "a new formation of etcd begins, from the snapshot " + snapshot.substr(0, 8) +
+                                   ": no earlier card of an etcd node can be a part of it");
     }
 
     /// A node is replaced in a cluster that is there: nobody of its role founds one from now on.
@@ -138,12 +148,15 @@ struct ImageBuilder::Parts {
           reporter(speaker),
           keyring(options, profile, reporter),
           bases(profile, {cache_or_default(options.base.cache), options.base.refresh, options.base.offline},
-                [&](const std::string& text) { reporter.step("base", text); }) {}
+                [&](const std::string& text) { reporter.step("base", text); }) {
+        if (!options.restore.empty()) snapshot = read_snapshot(options.restore);
+    }
     const BuildOptions& options;
     const Profile& profile;
     Reporter& reporter;
     Keyring keyring;
     Bases bases;
+    std::optional<Snapshot> snapshot;
 };
 
 ImageBuilder::ImageBuilder(const BuildOptions& options, const Profile& profile, Reporter& reporter)
@@ -155,6 +168,7 @@ ImagePlan ImageBuilder::plan(const Node& node) {
     BaseFacts facts = parts_->bases.for_node(node).facts;
     facts.built = parts_->options.source_date_epoch.value_or(facts.built);
     ImagePlan plan = plan_image(parts_->profile, node, facts, project_folder() / "overlays");
+    if (parts_->snapshot && node.role == Role::etcd) carry_snapshot(plan, *parts_->snapshot);
     for (const std::string& warning : plan.warnings) parts_->reporter.warning(node.name, warning);
     return plan;
 }
@@ -168,7 +182,8 @@ WrittenImage ImageBuilder::build(const Node& node, const std::filesystem::path& 
     image.progress = [&](std::uint64_t done, std::uint64_t total) {
         parts_->reporter.progress(node.name, done, total);
     };
-    carry(planned, parts_->keyring.carried_by(node, output.filename().string()));
+    const std::string restored = parts_->snapshot ? parts_->snapshot->sha256 : "";
+    carry(planned, parts_->keyring.carried_by(node, output.filename().string(), restored));
     return write_image(planned, parts_->bases.for_node(node), image);
 }
 
@@ -180,6 +195,7 @@ int build(const BuildOptions& options) {
     if (options.all == !options.node.empty()) throw Mistake("say which node with --role NODE, or --all for every node");
     check_output(options);
     const Profile profile = load_profile(profile_or_default(options.profile));
+    if (!options.restore.empty()) check_restore(profile, options.all ? nullptr : &node_named(profile, options.node));
     Reporter reporter(options.json);
     ImageBuilder builder(options, profile, reporter);
     const auto build_node = [&](const Node& node) {
@@ -260,8 +276,12 @@ void add_build(CLI::App& app, int& exit_code) {
         command->add_option("--role,--node", options->node, "the node of the profile to build, such as master-1")
             ->type_name("NODE");
     command->add_flag("--all", options->all, "build every node of the profile")->excludes(node);
-    command->add_flag("--no-bundle", options->no_bundle,
-                      "a card without secrets: it waits for makina.bundle on a stick or its boot partition");
+    auto* const bare =
+        command->add_flag("--no-bundle", options->no_bundle,
+                          "a card without secrets: it waits for makina.bundle on a stick or its boot partition");
+    command->add_option("--restore", options->restore, "a snapshot of etcd: the etcd nodes begin a new cluster with it")
+        ->excludes(bare)
+        ->type_name("SNAPSHOT");
     command->add_flag("--dry-run", options->dry_run, "print what would be in the image, write none");
     add_image_options(*command, options, exit_code);
     add_replace(app, exit_code);

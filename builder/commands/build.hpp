@@ -23,6 +23,7 @@ struct BuildOptions {
     bool all = false;
     bool replaces =
         false;  ///< the card takes a dead node's place: it only joins, and the node's earlier card is revoked
+    std::filesystem::path restore;         ///< the snapshot that etcd's next formation begins with; empty: none
     std::filesystem::path output = "out";  ///< a folder, or a file for one node if it ends in .img, .xz or .zst
     Compression compression = Compression::none;
     bool no_checksum = false;
@@ -39,7 +40,8 @@ struct BuildOptions {
 /// Builds images of a profile's nodes with one keyring and each role's base made once.
 class ImageBuilder {
   public:
-    /// All three must outlive it. Which node and where the images go is said with each.
+    /// All three must outlive it. Which node and where the images go is said with each. Reads the snapshot, if one is
+    /// to be restored; throws Mistake if it is none.
     ImageBuilder(const BuildOptions& options, const Profile& profile, Reporter& reporter);
     ImageBuilder(const ImageBuilder&) = delete;
     ImageBuilder& operator=(const ImageBuilder&) = delete;

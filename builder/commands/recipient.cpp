@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "builder/commands/cluster.hpp"
+#include "builder/pki/push.hpp"
 #include "builder/plan.hpp"
 #include "firstboot/bundle/error.hpp"
 
@@ -50,6 +51,14 @@ std::vector<Peer> peers_of(const Profile& profile) {
     return peers;
 }
 
+/// What opens the place that an etcd node copies its snapshots to.
+void add_credentials(Recipient& recipient, const Snapshots& snapshots) {
+    if (snapshots.credentials.empty() || snapshots.every == 0) return;
+    std::vector<Payload> credentials =
+        snapshots.bucket.empty() ? ssh_credentials(snapshots.credentials) : s3_credentials(snapshots.credentials);
+    std::ranges::move(credentials, std::back_inserter(recipient.configuration));
+}
+
 }  // namespace
 
 Recipient recipient_of(const Profile& profile, const Node& node) {
@@ -69,10 +78,15 @@ Recipient recipient_of(const Profile& profile, const Node& node) {
     header.peers = peers_of(profile);
     recipient.external_etcd = profile.etcd.topology == EtcdTopology::external;
     recipient.offline = is_offline(profile.pki);
-    if (profile.kubernetes.version < Version{1, 29, 0}) recipient.admin_group = "system:masters";
+    recipient.admin_group = admin_group(profile);
     recipient.configuration = handed_over(profile, node, project_folder() / "overlays");
+    if (node.role == Role::etcd) add_credentials(recipient, profile.etcd.snapshots);
     name_api_server(recipient, profile, node);
     return recipient;
+}
+
+std::string admin_group(const Profile& profile) {
+    return profile.kubernetes.version < Version{1, 29, 0} ? "system:masters" : "kubeadm:cluster-admins";
 }
 
 }  // namespace makina

@@ -11,6 +11,7 @@
 #include "builder/commands/diff.hpp"
 #include "builder/commands/inspect.hpp"
 #include "builder/commands/keys.hpp"
+#include "builder/commands/kubeconfig.hpp"
 #include "builder/commands/rehearse.hpp"
 #include "builder/commands/stand_in.hpp"
 #include "builder/commands/watch.hpp"
@@ -67,6 +68,7 @@ int run_makina_image(int argc, char** argv) {
     add_watch(app, exit_code);
     add_keys(app, exit_code);
     add_bundle(app, exit_code);
+    add_kubeconfig(app, exit_code);
     add_completion(app, exit_code);
     add_stand_in(app);
     try {

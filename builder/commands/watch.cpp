@@ -68,7 +68,8 @@ void note_formed(const std::vector<Seen>& all, const WatchOptions& options) {
         if (options.keys.empty() || !founds || seen.node.state != "joined") continue;
         const auto cluster = seen.status.find("cluster_id");
         if (cluster == seen.status.end() || !cluster->is_string()) continue;
-        if (!Keys::note_formed(options.keys, cluster->get<std::string>(), seen.node.role, seconds_now())) continue;
+        const Keys::Joined joined{seen.node.name, seen.node.role, seen.node.epoch};
+        if (!Keys::note_formed(options.keys, cluster->get<std::string>(), joined, seconds_now())) continue;
         std::cerr << "keys: " << seen.node.name << " has joined: new cards of the role " << seen.node.role
                   << " only join from now on\n";
     }

@@ -109,9 +109,10 @@ Credential make_authority(const std::string& name, std::int64_t now) {
     return {std::move(certificate), std::move(key)};
 }
 
-Credential make_leaf(const Holder& subject, Usage usage, const Credential& authority, std::int64_t now) {
+Credential make_leaf(const Holder& subject, Usage usage, const Credential& authority, std::int64_t now,
+                     std::int64_t lifetime) {
     X509* const issuer = authority.certificate.get();
-    const std::int64_t last = std::min(now + leaf_lifetime, not_after(authority.certificate));
+    const std::int64_t last = std::min(now + lifetime, not_after(authority.certificate));
     if (last <= now) throw Error("the authority of " + subject.name + "'s certificate has expired");
     Key key = make_p256();
     Certificate certificate = begin(subject, key, now - head_start, last);

@@ -39,8 +39,9 @@ inline constexpr std::int64_t head_start = 86400;
 
 /// A new key and a certificate that it signs itself: it signs leaf certificates, no authorities.
 [[nodiscard]] Credential make_authority(const std::string& name, std::int64_t now);
-/// A new key and its certificate by `authority`, not longer valid than the authority is.
-[[nodiscard]] Credential make_leaf(const Holder& subject, Usage usage, const Credential& authority, std::int64_t now);
+/// A new key and its certificate by `authority`, for `lifetime` seconds, not longer valid than the authority is.
+[[nodiscard]] Credential make_leaf(const Holder& subject, Usage usage, const Credential& authority, std::int64_t now,
+                                   std::int64_t lifetime = leaf_lifetime);
 
 [[nodiscard]] std::string to_pem(const Certificate& certificate);
 /// Reads one certificate. Throws Error.

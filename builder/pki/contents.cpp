@@ -2,7 +2,7 @@
 
 #include <map>
 
-#include "firstboot/bundle/encoding.hpp"
+#include "builder/pki/kubeconfig.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/bundle/payload.hpp"
 
@@ -124,18 +124,8 @@ void Filling::put_offline() {
     put_kubeconfig("scheduler.conf", {"system:kube-scheduler", "", {}, {}}, local);
 }
 
-/// Nothing in it needs quotes: names of ours, base64 and an address that the bundle's reader has checked.
 void Filling::put_kubeconfig(const std::string& name, const Holder& subject, const std::string& server) {
-    const Credential leaf = make_leaf(subject, Usage::client, material_.credential("kubernetes-ca"), now_);
-    const std::string& cluster = recipient_.header.cluster;
-    const std::string context = subject.name + "@" + cluster;
-    put(name, "apiVersion: v1\nkind: Config\nclusters:\n  - name: \"" + cluster + "\"\n    cluster:\n      server: \"" +
-                  server + "\"\n      certificate-authority-data: " + to_base64(material_.text("kubernetes-ca.crt")) +
-                  "\nusers:\n  - name: \"" + subject.name +
-                  "\"\n    user:\n      client-certificate-data: " + to_base64(to_pem(leaf.certificate)) +
-                  "\n      client-key-data: " + to_base64(private_pem(leaf.key, "")) + "\ncontexts:\n  - name: \"" +
-                  context + "\"\n    context:\n      cluster: \"" + cluster + "\"\n      user: \"" + subject.name +
-                  "\"\ncurrent-context: \"" + context + "\"\n");
+    put(name, make_kubeconfig(subject, {recipient_.header.cluster, server}, material_, now_));
 }
 
 /// kubernetes.io, "Encrypting Confidential Data at Rest": the first provider writes, all of them read.

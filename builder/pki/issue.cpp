@@ -73,6 +73,15 @@ void give_right(Bundle& bundle, const Ledger& ledger) {
     if (!is_founder || ledger.formed.contains(bundle.role)) return;
     bundle.genesis = ledger.formation.empty() ? bundle.cluster_id : ledger.formation;
     bundle.genesis_again = had_another_card(ledger, bundle.node, bundle.card);
+    if (bundle.role == "etcd") bundle.restore = ledger.snapshot;
+}
+
+/// Founders with the same right that begin with different data would be one cluster in name only.
+void require_snapshot(const Bundle& bundle, const std::string& carried) {
+    if (bundle.restore == carried) return;
+    if (bundle.restore.empty()) throw Error(bundle.node + " carries a snapshot, but its cluster begins without one");
+    throw Error("the cluster begins from the snapshot with the SHA-256 " + bundle.restore + ": build the card of " +
+                bundle.node + " with --restore and that file");
 }
 
 }  // namespace
@@ -106,6 +115,7 @@ Issued Keys::issue(const Recipient& recipient, bool for_new_card, std::int64_t n
     bundle.issued = now;
     bundle.expires = issued.expires = now + valid_for;
     give_right(bundle, state_->ledger);
+    if (for_new_card) require_snapshot(bundle, recipient.snapshot);
     bundle.payloads = std::move(contents.payloads);
     issued.sealed = seal(encode(bundle), material.credential(generation.folder() + "/signer"), now);
     const std::vector<std::string> own = {fingerprint(generation.authority)};

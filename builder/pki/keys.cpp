@@ -125,12 +125,13 @@ void Keys::note_formed(const std::string& role, std::int64_t now) {
     if (ledger.formed.emplace(role, now).second) state_->save(std::move(ledger));
 }
 
-bool Keys::note_formed(const std::filesystem::path& folder, const std::string& cluster_id, const std::string& role,
+bool Keys::note_formed(const std::filesystem::path& folder, const std::string& cluster_id, const Joined& joined,
                        std::int64_t now) {
     if (keys_folder(folder) == KeysFolder::missing || read_cluster_file(folder).id != cluster_id) return false;
     State state(folder, "");
     Ledger ledger = decode_ledger(state.material.text("ledger"));
-    if (!ledger.formed.emplace(role, now).second) return false;
+    if (is_of_earlier_formation(ledger, joined.node, joined.epoch)) return false;
+    if (!ledger.formed.emplace(joined.role, now).second) return false;
     state.save(std::move(ledger));
     return true;
 }
@@ -139,12 +140,15 @@ std::map<std::string, std::int64_t> Keys::formed() const {
     return state_->ledger.formed;
 }
 
-void Keys::begin_formation() {
+bool Keys::begin_formation(const std::string& snapshot) {
     Ledger ledger = state_->ledger;
+    if (ledger.snapshot == snapshot && !ledger.formed.contains("etcd")) return false;
+    ledger.snapshot = snapshot;
     ledger.formation = to_hex(secret_bytes(16));
     ledger.formation_from = ledger.entries.size();
     ledger.formed.clear();
     state_->save(std::move(ledger));
+    return true;
 }
 
 std::vector<KeyFact> Keys::facts() const {

@@ -118,12 +118,14 @@ void read_formation(Lines& lines, Ledger& ledger) {
     if (lines.follows("formation")) {
         const std::vector<std::string_view> words = split(lines.value("formation"), ' ');
         std::uint64_t from = 0;
-        if (words.size() != 2 || !is_hex(words[0], 32) || !read_number(words[1], from) ||
+        if (words.size() < 2 || words.size() > 3 || !is_hex(words[0], 32) || !read_number(words[1], from) ||
             from > ledger.entries.size()) {
             lines.refuse("a formation is 32 lower-case hex digits and how many bundles were before it");
         }
         ledger.formation = words[0];
         ledger.formation_from = from;
+        if (words.size() == 3 && !is_hex(words[2], 64)) lines.refuse("a snapshot is not 64 lower-case hex digits");
+        if (words.size() == 3) ledger.snapshot = words[2];
     }
     while (lines.follows("formed")) {
         const std::vector<std::string_view> words = split(lines.value("formed"), ' ');
@@ -169,7 +171,8 @@ std::string encode(const Ledger& ledger) {
         if (i < ledger.entries.size()) text += written(ledger.entries[i]);
     }
     if (!ledger.formation.empty()) {
-        text += "formation " + ledger.formation + " " + std::to_string(ledger.formation_from) + "\n";
+        text += "formation " + ledger.formation + " " + std::to_string(ledger.formation_from) +
+                (ledger.snapshot.empty() ? "" : " " + ledger.snapshot) + "\n";
     }
     for (const auto& [role, time] : ledger.formed) text += "formed " + role + " " + std::to_string(time) + "\n";
     text += "end\n";
@@ -200,6 +203,12 @@ bool had_another_card(const Ledger& ledger, const std::string& node, const std::
     const auto first = ledger.entries.begin() + static_cast<std::ptrdiff_t>(ledger.formation_from);
     return std::any_of(first, ledger.entries.end(),
                        [&](const LedgerEntry& entry) { return entry.node == node && entry.card != card; });
+}
+
+bool is_of_earlier_formation(const Ledger& ledger, const std::string& node, std::uint64_t epoch) {
+    const auto end = ledger.entries.begin() + static_cast<std::ptrdiff_t>(ledger.formation_from);
+    return std::any_of(ledger.entries.begin(), end,
+                       [&](const LedgerEntry& entry) { return entry.node == node && entry.epoch == epoch; });
 }
 
 std::uint64_t next_epoch(const Ledger& ledger, const std::string& node) {

@@ -19,6 +19,7 @@ struct Ledger {
     /// The token of the cluster's newest formation, if it is not the first, and after how many entries it was begun.
     std::string formation;
     std::size_t formation_from = 0;
+    std::string snapshot;  ///< SHA-256 of what etcd's newest formation begins with; empty: with nothing
     /// When it was first seen that the nodes of a role have formed what they are a part of; by role, seconds since
     /// 1970.
     std::map<std::string, std::int64_t> formed;
@@ -31,7 +32,7 @@ inline constexpr std::uint64_t epochs_skipped = 100;
 ///     makina-ledger 1
 ///     bundle NODE EPOCH ROLE CARD ISSUED EXPIRES SIGNER ANCHOR[,ANCHOR...] CERTIFICATE SHA256 valid|revoked TARGET
 ///     restored 100
-///     formation HEX ENTRIES
+///     formation HEX ENTRIES [SHA256]
 ///     formed ROLE SECONDS
 ///     end
 /// bundles and restores in the order of time, a node's epochs ascending; roles ascending. TARGET has everything but
@@ -43,6 +44,8 @@ inline constexpr std::uint64_t epochs_skipped = 100;
 [[nodiscard]] std::uint64_t next_epoch(const Ledger& ledger, const std::string& node);
 /// True if another card than this one was issued to the node in this formation, as far as the ledger knows.
 [[nodiscard]] bool had_another_card(const Ledger& ledger, const std::string& node, const std::string& card);
+/// True if this bundle of the node was issued before the newest formation began.
+[[nodiscard]] bool is_of_earlier_formation(const Ledger& ledger, const std::string& node, std::uint64_t epoch);
 /// The last that was issued to the node, or nullptr.
 [[nodiscard]] const LedgerEntry* last_of(const Ledger& ledger, const std::string& node);
 

@@ -21,10 +21,12 @@ struct Recipient {
     bool offline = false;        ///< no authority's private key on control planes: their leaf certificates instead
     std::vector<std::string> api_names;      ///< names and addresses that the API server's certificate has
     std::vector<std::string> api_addresses;  ///< IPv4; the first address of the services' range is among them
-    /// Payloads that the plan decides, none of them secret.
+    /// Payloads that are not made from the keys: files of the plan, and what opens the place for snapshots.
     std::vector<Payload> configuration;
+    /// SHA-256 of the snapshot that the new card of an etcd node carries; empty: none.
+    std::string snapshot;
     /// The group of administrators' certificates: kubeadm's since 1.29, "system:masters" before.
-    std::string admin_group = "kubeadm:cluster-admins";
+    std::string admin_group;
 };
 
 /// A sealed bundle and the trust that goes with it.
@@ -85,7 +87,8 @@ class Keys {
 
     /// Makes the node's leaf keys, takes its next epoch, writes the ledger (durable before this returns), seals the
     /// bundle and opens it again as the node would. `for_new_card`: sealed by the newest signer, else by the newest
-    /// that the node's last card believes. `target` is for the ledger.
+    /// that the node's last card believes. `target` is for the ledger. Throws Error if a new card could found the
+    /// cluster with another snapshot than the others have, or without one.
     [[nodiscard]] Issued issue(const Recipient& recipient, bool for_new_card, std::int64_t now, std::int64_t valid_for,
                                const std::string& target);
 
@@ -99,14 +102,31 @@ class Keys {
     void revoke(const std::string& node, const std::string& card);
     /// Notes that the nodes of this role have formed what they are a part of: from now on their cards only join.
     void note_formed(const std::string& role, std::int64_t now);
-    /// The same in a folder that is not open, without its passphrase. False if it was known, if the keys are those of
-    /// another cluster than `cluster_id`, or if there is no such folder. Throws Error.
-    static bool note_formed(const std::filesystem::path& folder, const std::string& cluster_id, const std::string& role,
+    /// A node's card that was seen to be a part of what its role forms.
+    struct Joined {
+        std::string node;
+        std::string role;
+        std::uint64_t epoch = 0;
+    };
+    /// The same in a folder that is not open, without its passphrase. False if it was known, if the card is of an
+    /// earlier formation, if the keys are those of another cluster than `cluster_id`, or if there is no such folder.
+    /// Throws Error.
+    static bool note_formed(const std::filesystem::path& folder, const std::string& cluster_id, const Joined& joined,
                             std::int64_t now);
     /// The roles of which that was noted, and when.
     [[nodiscard]] std::map<std::string, std::int64_t> formed() const;
-    /// A new formation of etcd, from a snapshot: cards that are issued from now on have the right to found it.
-    void begin_formation();
+    /// A new formation of etcd, from the snapshot with this SHA-256: cards that are issued from now on have the right
+    /// to found it. One that is not known to have formed goes on if it is from the same snapshot. True if it is new.
+    bool begin_formation(const std::string& snapshot);
+    /// Whom Kubernetes knows by a client certificate, and in which group; its roles are bound to either.
+    struct User {
+        std::string name;
+        std::string group;  ///< empty for none
+    };
+    /// A kubeconfig for the user, with a new key and a certificate that is good for so many seconds. Kubernetes cannot
+    /// take such a certificate back before that. Throws Error.
+    [[nodiscard]] std::string kubeconfig(const User& user, const std::string& server, std::int64_t now,
+                                         std::int64_t valid_for) const;
     /// Everything in the folder as one file, encrypted under `passphrase` (scrypt, AES-256-GCM); 0600, never
     /// overwrites. Throws Error.
     void backup(const std::filesystem::path& file, const std::string& passphrase) const;

@@ -23,6 +23,26 @@ std::string pinned_name(const std::string& name, const std::string& mac, const s
     return !mac.empty() && is_kernel_name(name) ? own_name : name;
 }
 
+/// What the script, the service and the timer of etcd's snapshots are rendered with.
+Value::Group snapshots_group(const Etcd& etcd) {
+    const Snapshots& snapshots = etcd.snapshots;
+    // Asked at least every hour: a node that was off, or whose copy failed, does not wait for the whole time.
+    const std::uint64_t tick = std::min<std::uint64_t>(snapshots.every, 3600);
+    const bool stored = !snapshots.bucket.empty();
+    return {{"taken", etcd.topology == EtcdTopology::external && snapshots.every > 0},
+            {"keep", std::uint64_t{snapshots.keep}},
+            // The timer's delays may make two of its ticks this much nearer to each other.
+            {"due", (snapshots.every - tick / 2) / 60},
+            {"tick", tick},
+            {"spread", tick / 4},
+            {"pushed", stored || !snapshots.ssh.empty()},
+            {"place", stored ? "s3://" + snapshots.bucket : snapshots.ssh},
+            {"ssh", snapshots.ssh},
+            {"url", stored ? snapshots.endpoint + "/" + snapshots.bucket : ""},
+            // curl's words: who signs, for whom, the region and the service.
+            {"signature", "aws:amz:" + snapshots.region + ":s3"}};
+}
+
 }  // namespace
 
 Value::Group etcd_values(const Profile& profile, const Node& node) {
@@ -33,6 +53,7 @@ Value::Group etcd_values(const Profile& profile, const Node& node) {
     }
     return {{"external", etcd.topology == EtcdTopology::external},
             {"members", members},
+            {"snapshots", snapshots_group(etcd)},
             {"peer_url", url(node, "2380")},
             {"client_url", url(node, "2379")},
             {"listen_client_urls", url(node, "2379") + ",https://127.0.0.1:2379"},

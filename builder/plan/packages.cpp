@@ -43,6 +43,12 @@ Names gateway_packages(const Profile& profile) {
     return names;
 }
 
+Names etcd_packages(const Profile& profile) {
+    Names names = {"etcd-client", "etcd-server"};
+    if (!profile.etcd.snapshots.ssh.empty()) names.emplace_back("rsync");
+    return names;
+}
+
 Names role_packages(const Profile& profile, Role role) {
     switch (role) {
         case Role::control_plane:
@@ -56,7 +62,7 @@ Names role_packages(const Profile& profile, Role role) {
         case Role::load_balancer:
             return {"haproxy", "keepalived"};
         case Role::etcd:
-            return {"etcd-client", "etcd-server"};
+            return etcd_packages(profile);
         case Role::gateway:
             return gateway_packages(profile);
     }

@@ -158,6 +158,7 @@ void check_cluster(Draft& draft) {
     check_times(draft);
     check_port(draft);
     check_room(draft);
+    check_snapshots(draft);
     if (!roles_sound(draft)) return;
     check_control_planes(draft);
     check_members(draft);

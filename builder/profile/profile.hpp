@@ -82,6 +82,17 @@ enum class Pki { online, offline };
 
 enum class EtcdTopology { stacked, external };
 
+/// Copies of etcd's data, taken on each etcd node.
+struct Snapshots {
+    std::uint64_t every = 21600;       ///< seconds; 0: none are taken
+    std::uint32_t keep = 4;            ///< how many stay on the node
+    std::string ssh;                   ///< pushed by rsync to "user@host:folder"; empty: not so
+    std::string bucket;                ///< pushed to a store that speaks S3, "bucket" or "bucket/folder"; empty: not so
+    std::string endpoint;              ///< of the store, "https://s3.home.arpa:9000"
+    std::string region = "us-east-1";  ///< of the store
+    std::filesystem::path credentials;  ///< absolute; what opens the place that they are pushed to
+};
+
 /// etcd's settings; the defaults suit SD cards, where an fsync can take hundreds of milliseconds.
 struct Etcd {
     EtcdTopology topology = EtcdTopology::stacked;
@@ -89,6 +100,7 @@ struct Etcd {
     std::uint32_t election_ms = 5000;        ///< at least 5 x heartbeat_ms, at most 50000
     std::uint64_t quota_bytes = 2147483648;  ///< --quota-backend-bytes
     std::string compaction = "8h";           ///< --auto-compaction-retention, mode periodic
+    Snapshots snapshots;
 };
 
 enum class BaseKind { packages, image };

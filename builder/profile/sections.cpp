@@ -93,6 +93,7 @@ void read_etcd(Fields& top) {
     fields.read("election_ms", etcd.election_ms, number(50, 50000));
     fields.read("quota", etcd.quota_bytes, size(64 * mebibyte, 8 * gibibyte, "from 64MiB to 8GiB"));
     fields.read("compaction", etcd.compaction, duration());
+    read_snapshots(fields);
     fields.finish();
 }
 

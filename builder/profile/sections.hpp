@@ -8,6 +8,7 @@ namespace makina {
 void read_sections(Draft& draft, const Tree& tree);
 
 void read_gateway(Fields& top);  ///< needs the nodes, which forwards may name
+void read_snapshots(Fields& etcd);
 void read_roles(Fields& top);
 void read_nodes(Fields& top);
 

@@ -107,6 +107,9 @@ void read_genesis(Lines& lines, Bundle& bundle) {
     if (!is_hex(bundle.genesis, 32) || (!bundle.genesis_again && text.substr(space) != " first")) {
         lines.refuse("\"genesis\" is without 32 lower-case hex digits, and first or again");
     }
+    if (!lines.follows("restore")) return;
+    bundle.restore = lines.hex("restore", 64);
+    if (bundle.role != "etcd") lines.refuse("only etcd begins from a snapshot");
 }
 
 /// A line "peer NAME ROLE ADDRESS".
@@ -200,6 +203,7 @@ std::string written(const Bundle& bundle) {
     if (!bundle.genesis.empty()) {
         write_line(text, "genesis", bundle.genesis + (bundle.genesis_again ? " again" : " first"));
     }
+    if (!bundle.restore.empty()) write_line(text, "restore", bundle.restore);
     for (const Peer& peer : bundle.peers) write_line(text, "peer", peer.name + " " + peer.role + " " + peer.address);
     for (const Payload& payload : bundle.payloads) {
         write_line(text, "payload",

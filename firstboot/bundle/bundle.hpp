@@ -52,7 +52,9 @@ struct Bundle {
     std::string genesis;         ///< the right to found the cluster: the formation's token, 32 lower-case hex digits;
                                  ///< empty: this card only joins
     bool genesis_again = false;  ///< an earlier card of this node had the same right, and may have used it
-    std::vector<Peer> peers;     ///< by name, ascending: every node of the cluster but workers
+    std::string restore;  ///< SHA-256 of the snapshot that an etcd cluster is founded from, 64 lower-case hex digits;
+                          ///< empty: it begins with nothing
+    std::vector<Peer> peers;        ///< by name, ascending: every node of the cluster but workers
     std::vector<Payload> payloads;  ///< by name, ascending
     bool operator==(const Bundle&) const = default;
 };
@@ -62,12 +64,13 @@ struct Bundle {
 ///     cluster-id HEX      cluster NAME     node NAME        role ROLE       card HEX       epoch NUMBER
 ///     issued SECONDS      expires SECONDS  architecture A   board BOARD     serial HEX     mac MAC
 ///     address CIDR        interface NAME   api HOST:PORT    spare BYTES
-///     genesis HEX first|again
+///     genesis HEX first|again             restore SHA256
 ///     peer NAME ROLE ADDRESS              up to 256 times, names ascending
 ///     payload NAME SIZE SHA256            any number of times, names ascending
 ///     end
-/// and then the payloads' bytes, in the same order, up to the last byte. The lines serial, mac, interface and genesis
-/// are absent if they say nothing. Throws Error for what `decode_bundle` would refuse.
+/// and then the payloads' bytes, in the same order, up to the last byte. The lines serial, mac, interface, genesis
+/// and restore are absent if they say nothing; restore follows genesis, for the role etcd. Throws Error for what
+/// `decode_bundle` would refuse.
 [[nodiscard]] std::string encode(const Bundle& bundle);
 
 /// Reads what `encode` wrote, and nothing else: an unknown, missing, repeated or misplaced line, a number that is not

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
+#include <utility>
 
 #include "firstboot/bundle/encoding.hpp"
 #include "firstboot/bundle/error.hpp"
@@ -70,7 +72,8 @@ class ControlPlaneJoin {
     Outcome initiate(Host& host, const Bundle& bundle);
     Outcome apply_manifests(Host& host, const Bundle& bundle);
     Outcome enter(Host& host, const Bundle& bundle, const ApiServer& server);
-    Outcome take_place(Host& host, const Bundle& bundle, std::string& via);
+    Outcome take_place(Host& host, const Bundle& bundle, const Sighting& sighting, std::string& via);
+    Outcome run(Host& host, const Bundle& bundle);
     Outcome go_on(Host& host, const Bundle& bundle);
     Outcome give_up(Host& host, const Bundle& bundle);
     Outcome finish(Host& host, const Bundle& bundle);
@@ -80,6 +83,9 @@ class ControlPlaneJoin {
     Founder founder_;
     std::unique_ptr<Lookout> lookout_;
     Since silent_;
+    /// kubeadm is to be run now: with this server, or with none, to make the cluster. It has been told to people first.
+    std::optional<std::optional<ApiServer>> pending_;
+    bool begun_before_ = false;  ///< kubeadm init was cut off, or has failed
 };
 
 Lookout& ControlPlaneJoin::lookout(const Bundle& bundle) {
@@ -107,6 +113,7 @@ Outcome ControlPlaneJoin::act(Host& host, const Bundle& bundle) {
         if (step == Step::finished) (void)host.run({"systemctl", "start", "kubelet"}, 120);
         return ask(host, bundle);
     }
+    if (pending_) return run(host, bundle);
     switch (step) {
         case Step::init:
             return initiate(host, bundle);
@@ -145,12 +152,9 @@ Outcome ControlPlaneJoin::initiate(Host& host, const Bundle& bundle) {
     }
     note_member(host, bundle);
     note(host, Step::init);
-    std::vector<std::string> arguments = {"init", "--config", init_yaml};
-    // Every other phase takes what it finds; the first would refuse it.
-    if (again) arguments.emplace_back("--skip-phases=preflight");
-    run_kubeadm(host, arguments);
-    note(host, Step::manifests);
-    return apply_manifests(host, bundle);
+    begun_before_ = again;
+    pending_ = std::optional<ApiServer>();
+    return {false, "kubeadm init to come to its end, which takes minutes", {}, 1};
 }
 
 Outcome ControlPlaneJoin::apply_manifests(Host& host, const Bundle& bundle) {
@@ -163,9 +167,9 @@ Outcome ControlPlaneJoin::apply_manifests(Host& host, const Bundle& bundle) {
 }
 
 /// Our place in etcd's list is made free, and it is our turn to join. `via` is a healthy member.
-Outcome ControlPlaneJoin::take_place(Host& host, const Bundle& bundle, std::string& via) {
+Outcome ControlPlaneJoin::take_place(Host& host, const Bundle& bundle, const Sighting& sighting, std::string& via) {
     JoinRecord record = recorded(host);
-    const Decision decision = decide(lookout(bundle).sight(host, bundle, record, false), record);
+    const Decision decision = decide(sighting, record);
     if (decision.step == Decision::Step::wait) return {false, decision.waiting_for, {}, 2};
     via = decision.via;
     EtcdApi api(host, etcd_credentials(bundle));
@@ -191,12 +195,14 @@ void delete_node(Host& host, const Bundle& bundle, const ApiServer& server) {
 }
 
 Outcome ControlPlaneJoin::enter(Host& host, const Bundle& bundle, const ApiServer& server) {
-    const KubeletIdentity identity = identity_of(bundle);
-    const auto facts = KubernetesApi(host, identity.tls).node(server, bundle.node);
+    // The proof of a death takes its time from the first look, whatever else is waited for meanwhile.
+    Sighting sighting;
+    if (is_stacked(bundle)) sighting = lookout(bundle).sight(host, bundle, recorded(host), false);
+    const auto facts = KubernetesApi(host, identity_of(bundle).tls).node(server, bundle.node);
     if (Outcome free = place_is_free(facts, bundle); !free.done) return free;
     if (is_stacked(bundle)) {
         std::string via;
-        if (Outcome place = take_place(host, bundle, via); !place.done) return place;
+        if (Outcome place = take_place(host, bundle, sighting, via); !place.done) return place;
         EtcdApi api(host, etcd_credentials(bundle));
         const std::string holder = api.take_turn(via, turn_key, bundle.node, turn_seconds);
         if (holder != bundle.node) return {false, holder + ", which is joining, to have come to its end", {}, 5};
@@ -204,8 +210,22 @@ Outcome ControlPlaneJoin::enter(Host& host, const Bundle& bundle, const ApiServe
     if (facts.exists) delete_node(host, bundle, server);
     note_member(host, bundle);
     note(host, Step::join);
-    run_join(host, identity, server);
-    return finish(host, bundle);
+    pending_ = server;
+    return {false, "kubeadm join to come to its end, which takes minutes", {}, 1};
+}
+
+Outcome ControlPlaneJoin::run(Host& host, const Bundle& bundle) {
+    const auto server = *std::exchange(pending_, std::nullopt);
+    if (server) {
+        run_join(host, identity_of(bundle), *server);
+        return finish(host, bundle);
+    }
+    std::vector<std::string> arguments = {"init", "--config", init_yaml};
+    // Every other phase takes what it finds; the first would refuse it.
+    if (begun_before_) arguments.emplace_back("--skip-phases=preflight");
+    run_kubeadm(host, arguments);
+    note(host, Step::manifests);
+    return apply_manifests(host, bundle);
 }
 
 /// kubeadm was cut off, or has given up.

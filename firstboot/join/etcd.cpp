@@ -8,6 +8,7 @@
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/join/founding.hpp"
 #include "firstboot/join/lookout.hpp"
+#include "firstboot/join/restore.hpp"
 #include "firstboot/join/standing.hpp"
 
 namespace makina {
@@ -33,17 +34,25 @@ class EtcdJoin {
 
   private:
     Outcome begin(Host& host, const Bundle& bundle);
+    Outcome found(Host& host, const Bundle& bundle, const Statement& own);
     Outcome join(Host& host, const Bundle& bundle);
+    [[nodiscard]] std::string fault(Host& host, const Bundle& bundle);
     Outcome do_next(Host& host, const Bundle& bundle, const Decision& decision, JoinRecord record);
     Outcome add(Host& host, const Bundle& bundle, const Decision& decision, JoinRecord record);
 
     Founder founder_;
     Lookout lookout_{etcd_credentials()};
     std::optional<std::string> objection_;  ///< what was found when it was asked last
+    std::optional<std::string> fault_;      ///< of the snapshot, which takes a minute to read
 };
 
 bool has_data(Host& host) {
     return !host.list(std::string(data_folder) + "/member").empty();
+}
+
+/// True if data is here that we made from the snapshot, as a member, and etcd was not started with it yet.
+bool has_only_restored(Host& host, const Bundle& bundle) {
+    return !bundle.restore.empty() && has_data(host) && !host.look(environment) && own_statement(host, bundle).member;
 }
 
 /// Starts etcd with this beginning, unless it runs.
@@ -92,8 +101,11 @@ Outcome EtcdJoin::ask(Host& host, const Bundle& bundle) {
     if (!objection_->empty()) return {false, *objection_, {}, soon};
     EtcdApi api(host, etcd_credentials());
     std::string text;
-    if (known_epoch(api, own_address(bundle), bundle, text) >= bundle.epoch) return {true};
-    return {false, "the cluster to remember this card", {}, soon};
+    if (known_epoch(api, own_address(bundle), bundle, text) < bundle.epoch) {
+        return {false, "the cluster to remember this card", {}, soon};
+    }
+    if (has_leftovers(host)) return {false, "the snapshot that it began with to be removed", {}, soon};
+    return {true};
 }
 
 Outcome EtcdJoin::act(Host& host, const Bundle& bundle) {
@@ -102,10 +114,18 @@ Outcome EtcdJoin::act(Host& host, const Bundle& bundle) {
     if (reason.empty()) {
         note_member(host, bundle);
         EtcdApi api(host, etcd_credentials());
-        return claim(api, own_address(bundle), bundle);
+        Outcome claimed = claim(api, own_address(bundle), bundle);
+        if (claimed.done) remove_leftovers(host);
+        return claimed;
     }
-    const bool has_begun = has_data(host) || host.read(JoinRecord::path, largest);
-    return has_begun ? join(host, bundle) : begin(host, bundle);
+    const bool has_begun = has_data(host) && !has_only_restored(host, bundle);
+    return has_begun || host.read(JoinRecord::path, largest) ? join(host, bundle) : begin(host, bundle);
+}
+
+std::string EtcdJoin::fault(Host& host, const Bundle& bundle) {
+    if (has_only_restored(host, bundle)) return "";
+    if (!fault_) fault_ = snapshot_fault(host, bundle);
+    return *fault_;
 }
 
 /// True if the etcd of a founder answers with a certificate of this cluster.
@@ -120,6 +140,12 @@ bool somebody_answers(Host& host, const Bundle& bundle) {
 
 /// Nothing of the cluster is here: it is founded, or it is there already.
 Outcome EtcdJoin::begin(Host& host, const Bundle& bundle) {
+    if (const std::string reason = fault(host, bundle); !reason.empty()) {
+        // It promises nothing and founds nothing. The others are joined, if they begin without it.
+        Outcome outcome = join(host, bundle);
+        outcome.waiting_for += "; " + reason;
+        return outcome;
+    }
     const Advance advance = founder_.take_part(host, bundle);
     switch (advance.way) {
         case Advance::Way::waits:
@@ -131,8 +157,21 @@ Outcome EtcdJoin::begin(Host& host, const Bundle& bundle) {
         case Advance::Way::founds:
             break;
     }
+    return found(host, bundle, advance.own);
+}
+
+/// With the data of the snapshot, if the cluster begins from one. etcd's settings are written after the data is there:
+/// with them alone it would begin empty, as the same member of the same cluster.
+Outcome EtcdJoin::found(Host& host, const Bundle& bundle, const Statement& own) {
+    const std::string initial = initial_cluster(bundle, own.decided);
     note_member(host, bundle);
-    start(host, initial_cluster(bundle, advance.own.decided), "new", advance.own.formation);
+    if (!bundle.restore.empty() && !has_data(host)) {
+        // Once more: it may have been read hours ago.
+        fault_ = snapshot_fault(host, bundle);
+        if (!fault_->empty()) return {false, *fault_};
+        restore_snapshot(host, bundle, {initial, own.formation, peer_url_of(own_address(bundle))}, data_folder);
+    }
+    start(host, initial, "new", own.formation);
     return {false, "the first members to elect a leader", {}, soon};
 }
 

@@ -1,6 +1,9 @@
 #include "firstboot/join/worker.hpp"
 
-#include "firstboot/bundle/error.hpp"
+#include <memory>
+#include <optional>
+#include <utility>
+
 #include "firstboot/join/kubeadm.hpp"
 
 namespace makina {
@@ -13,40 +16,62 @@ KubeletIdentity identity_of(const Bundle& bundle) {
     return {{folder + "ca.crt", folder + "kubelet.crt", folder + "kubelet.key"}, bundle.node};
 }
 
-Outcome ask_worker(Host& host, const Bundle&) {
-    return has_kubelet(host, "kubeadm to join this node");
-}
+class WorkerJoin {
+  public:
+    Outcome ask(Host& host, const Bundle&) { return has_kubelet(host, "kubeadm to join this node"); }
+    Outcome act(Host& host, const Bundle& bundle);
 
-Outcome do_worker(Host& host, const Bundle& bundle) {
+  private:
+    Outcome enter(Host& host, const Bundle& bundle, const ApiServer& server);
+    Outcome finish(Host& host, const Bundle& bundle, const ApiServer& server);
+
+    std::optional<ApiServer> pending_;  ///< kubeadm is to be run now; it has been told to people first
+};
+
+Outcome WorkerJoin::act(Host& host, const Bundle& bundle) {
     const Step step = kubeadm_record(host).step;
-    const bool done_by_hand = step == Step::none && host.look("/etc/kubernetes/kubelet.conf");
-    if (step == Step::finished || done_by_hand) {
+    const bool has_conf = host.look("/etc/kubernetes/kubelet.conf").has_value();
+    if (step == Step::finished || (step == Step::none && has_conf)) {
         (void)host.run({"systemctl", "start", "kubelet"}, 120);
-        return ask_worker(host, bundle);
+        return ask(host, bundle);
     }
-    const KubeletIdentity identity = identity_of(bundle);
-    KubernetesApi api(host, identity.tls);
-    const auto found = api.find(bundle);
+    if (pending_) {
+        const ApiServer server = *std::exchange(pending_, std::nullopt);
+        run_join(host, identity_of(bundle), server);
+        return finish(host, bundle, server);
+    }
+    const auto found = KubernetesApi(host, identity_of(bundle).tls).find(bundle);
     if (!found.server) return {false, "an API server of the cluster: " + found.faults, {}, 5};
     // kubeadm writes this file when the cluster has taken the kubelet in; before that, nothing here is worth keeping.
-    const bool is_in = step == Step::join && host.look("/etc/kubernetes/kubelet.conf");
-    if (!is_in) {
-        if (step == Step::join) undo_join(host, bundle);
-        Outcome free = place_is_free(api.node(*found.server, bundle.node), bundle);
-        if (!free.done) return free;
-        note(host, Step::join);
-        run_join(host, identity, *found.server);
+    if (step == Step::join && has_conf) return finish(host, bundle, *found.server);
+    if (step == Step::join) undo_join(host, bundle);
+    return enter(host, bundle, *found.server);
+}
+
+Outcome WorkerJoin::enter(Host& host, const Bundle& bundle, const ApiServer& server) {
+    const auto facts = KubernetesApi(host, identity_of(bundle).tls).node(server, bundle.node);
+    if (Outcome free = place_is_free(facts, bundle); !free.done) return free;
+    note(host, Step::join);
+    pending_ = server;
+    return {false, "kubeadm join to come to its end, which takes minutes", {}, 1};
+}
+
+Outcome WorkerJoin::finish(Host& host, const Bundle& bundle, const ApiServer& server) {
+    const KubeletIdentity identity = identity_of(bundle);
+    if (!KubernetesApi(host, identity.tls).node(server, bundle.node).exists) {
+        return {false, "the kubelet to register this node", {}, 2};
     }
-    if (!api.node(*found.server, bundle.node).exists) return {false, "the kubelet to register this node", {}, 2};
-    settle(host, bundle, identity, *found.server);
+    settle(host, bundle, identity, server);
     note(host, Step::finished);
-    return ask_worker(host, bundle);
+    return ask(host, bundle);
 }
 
 }  // namespace
 
 Stage worker_stage() {
-    return {"join", ask_worker, do_worker};
+    const auto join = std::make_shared<WorkerJoin>();
+    return {"join", [join](Host& host, const Bundle& bundle) { return join->ask(host, bundle); },
+            [join](Host& host, const Bundle& bundle) { return join->act(host, bundle); }};
 }
 
 }  // namespace makina

@@ -31,6 +31,27 @@ TEST(Bundle, ReadsWhatItWrote) {
     EXPECT_EQ(decode_bundle(encode(bundle)), bundle);
 }
 
+TEST(Bundle, NamesTheSnapshotThatEtcdBeginsWith) {
+    Bundle bundle = forge::worker_bundle();
+    bundle.role = "etcd";
+    bundle.payloads.clear();
+    bundle.restore = std::string(64, 'a');
+    const std::string good = encode(bundle);
+    EXPECT_EQ(decode_bundle(good), bundle);
+    EXPECT_NE(good.find(" first\nrestore " + bundle.restore + "\npeer "), std::string::npos);
+    EXPECT_EQ(without_payloads(bundle).restore, bundle.restore);
+    for (const auto& [is, instead, words] : std::vector<std::array<std::string, 3>>{
+             {"restore a", "restore ", "\"restore\" is not 64 lower-case hex digits, line 19"},
+             {"restore a", "restore A", "\"restore\" is not 64 lower-case hex digits, line 19"},
+             {"role etcd", "role control-plane", "only etcd begins from a snapshot, line 19"},
+             {"genesis 00112233445566778899aabbccddeeff first\n", "", "\"end\" is expected, line 18"},
+             {"peer etcd-1", "restore " + bundle.restore + "\npeer etcd-1", "\"end\" is expected, line 20"}}) {
+        EXPECT_EQ(refusal_of_content(replaced(good, is, instead)), words);
+    }
+    bundle.genesis.clear();
+    EXPECT_THROW((void)encode(bundle), Error);
+}
+
 TEST(Bundle, IsWrittenAsDocumented) {
     Bundle bundle = forge::worker_bundle();
     bundle.payloads = {{"trust", "x"}};

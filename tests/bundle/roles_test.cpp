@@ -39,22 +39,22 @@ const std::vector<Subject>& subjects() {
                                                  "service-account.key", "service-account.pub", "encryption.yaml"});
         const Names authorities = {"kubernetes-ca.key", "front-proxy-ca.key"};
         const Names client = {"etcd-client.crt", "etcd-client.key"};
+        const Names kubelet = {"kubelet.crt", "kubelet.key"};
+        const Names check = {"etcd-healthcheck-client.crt", "etcd-healthcheck-client.key"};
+        const Names online = plus(plus(control_plane, authorities), kubelet);
+        const Names stacked = plus(plus(online, check), {"etcd-ca.key"});
         const Names leaves = plus(
             client, {"apiserver.crt", "apiserver.key", "apiserver-kubelet-client.crt", "apiserver-kubelet-client.key",
                      "front-proxy-client.crt", "front-proxy-client.key", "admin.conf", "super-admin.conf",
                      "kubelet.conf", "controller-manager.conf", "scheduler.conf"});
         const Names member = {"etcd-server.crt", "etcd-server.key", "etcd-peer.crt", "etcd-peer.key"};
-        const Names check = {"etcd-healthcheck-client.crt", "etcd-healthcheck-client.key"};
         const Names shared = {"service-account.key", "encryption.key"};
         const Names signs = plus(shared, authorities);
         return std::vector<Subject>{
-            {"control-plane", clusters::pair(), "master-1", plus(plus(control_plane, authorities), {"etcd-ca.key"}),
-             plus(signs, {"etcd-ca.key"})},
-            {"control-plane, external etcd", clusters::external_etcd(), "master-1",
-             plus(plus(control_plane, authorities), client), signs},
+            {"control-plane", clusters::pair(), "master-1", stacked, plus(signs, {"etcd-ca.key"})},
+            {"control-plane, external etcd", clusters::external_etcd(), "master-1", plus(online, client), signs},
             {"control-plane, static balancer", clusters::static_pods(), "master-1",
-             plus(plus(plus(control_plane, authorities), {"etcd-ca.key"}),
-                  {"haproxy.cfg", "haproxy.yaml", "keepalived.conf", "keepalived.yaml"}),
+             plus(stacked, {"haproxy.cfg", "haproxy.yaml", "keepalived.conf", "keepalived.yaml"}),
              plus(signs, {"etcd-ca.key"})},
             {"control-plane, offline", with(clusters::pair(), Pki::offline), "master-1",
              plus(plus(plus(control_plane, leaves), member), check), shared},

@@ -63,6 +63,8 @@ class FakeHost final : public Host {
     // What a test sets.
     FakeMachine& machine;
     std::map<std::string, Program> programs;  ///< by argv[0]
+    /// By argv[0]: what the program has done when the power goes in the middle of it; nothing if it is not here.
+    std::map<std::string, std::function<void(FakeHost&)>> halves;
     std::optional<Accident> accident;
     std::map<std::string, std::function<void(FakeHost&)>> reloads;  ///< by service: what it does when it is told
     std::function<void(FakeHost&)> world;                           ///< called after each wait: what goes on outside

@@ -159,7 +159,10 @@ TEST_F(MachinePeers, TakeANewCertificateWithoutANewPort) {
     const Card renewed(scratch_, "etcd-1-renewed", later, later);
     const Files files = renewed.files();
     server_.open_peers("127.0.0.1", port_, Tls(files, Card::credentials()));
-    EXPECT_EQ(asked(etcd_2_, question()).status, 0);
+    // Whoever connects while it is being taken may still meet the old one.
+    int status = 200;
+    for (int attempt = 0; attempt < 50 && status != 0; ++attempt) status = asked(etcd_2_, question()).status;
+    EXPECT_EQ(status, 0);
     const Card other(scratch_, "etcd-2-renewed", later, later);
     EXPECT_EQ(asked(other, question("")).status, 200);
 }

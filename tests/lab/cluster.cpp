@@ -1,11 +1,15 @@
 #include "tests/lab/cluster.hpp"
 
+#include <cstdlib>
 #include <ctime>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "builder/commands/recipient.hpp"
+#include "builder/commands/snapshot.hpp"
 #include "builder/plan.hpp"
+#include "firstboot/bundle/digest.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "tests/unit/plans.hpp"
 
@@ -21,6 +25,17 @@ constexpr Architecture here = Architecture::amd64;
 /// Units of a role's own that run in the lab, in the order in which an image starts them.
 constexpr const char* units[] = {"nftables",   "etcd",           "haproxy", "keepalived",
                                  "conntrackd", "makina-dnsmasq", "kubelet"};
+
+/// $MAKINA_ETCD: a folder with the programs of another release of etcd than this machine's, for its nodes.
+void install_other_etcd(const Machine& machine) {
+    const char* const folder = std::getenv("MAKINA_ETCD");
+    if (folder == nullptr) return;
+    for (const char* const program : {"etcd", "etcdctl", "etcdutl"}) {
+        std::ostringstream bytes;
+        bytes << std::ifstream(fs::path(folder) / program, std::ios::binary).rdbuf();
+        machine.install(std::string("/usr/bin/") + program, bytes.str(), 0755);
+    }
+}
 
 }  // namespace
 
@@ -71,12 +86,22 @@ Cluster::Spare Cluster::second_card(const std::string& name) {
     return spare;
 }
 
+void Cluster::begin_from(const std::string& snapshot) {
+    snapshot_ = snapshot;
+    if (!snapshot.empty()) (void)keys_->begin_formation(sha256(snapshot));
+}
+
 void Cluster::write_card(const Machine& machine, const std::string& name) {
     Recipient recipient = recipient_of(profile_, node(name));
     recipient.header.architecture = to_string(here);
     recipient.header.board = "generic";
+    const bool restores = !snapshot_.empty() && node(name).role == Role::etcd;
+    if (restores) recipient.snapshot = sha256(snapshot_);
     const Issued issued = keys_->issue(recipient, true, std::time(nullptr), 86400 * 30, name + ".img");
-    machine.install(plans::plan_of(profile_, name).files);
+    ImagePlan plan = plans::plan_of(profile_, name);
+    if (restores) carry_snapshot(plan, {snapshot_, recipient.snapshot});
+    machine.install(plan.files);
+    install_other_etcd(machine);
     machine.install(std::string(Trust::path), issued.trust);
     machine.install(Bundle::path, issued.sealed, 0600);
     fs::permissions(machine.file(Bundle::path).parent_path(), fs::perms::owner_all);

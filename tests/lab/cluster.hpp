@@ -21,6 +21,9 @@ class Cluster {
     /// Writes a new card for a node, as `makina-image build` does it, with the next epoch, and puts it in; the power is
     /// off. The node's earlier card is thrown away, or kept if `keep` is given: under that name.
     Machine& new_card(const std::string& node, const std::string& keep = {});
+    /// Cards that are written from now on begin a cluster with this snapshot, as `makina-image build --restore` writes
+    /// them; an empty one: they are ordinary ones again.
+    void begin_from(const std::string& snapshot);
     /// Puts a card in that was kept; the power is off.
     Machine& put_in(const std::string& node, const std::string& kept);
 
@@ -67,6 +70,7 @@ class Cluster {
 
     Profile profile_;
     fs::path folder_;
+    std::string snapshot_;
     std::optional<Keys> keys_;
     Switch lan_;
     std::map<std::string, std::unique_ptr<Machine>> machines_;

@@ -30,6 +30,7 @@ inline Recipient recipient(const std::string& node, const std::string& role) {
                            "kubernetes.default.svc.cluster.local",
                            "api.home.arpa",
                            node};
+    recipient.admin_group = "kubeadm:cluster-admins";
     recipient.api_addresses = {"10.96.0.1", "192.168.3.240", "192.168.3.251"};
     return recipient;
 }

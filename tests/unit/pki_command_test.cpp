@@ -12,6 +12,7 @@
 #include "builder/commands/keyring.hpp"
 #include "builder/commands/recipient.hpp"
 #include "builder/process.hpp"
+#include "firstboot/bundle/encoding.hpp"
 #include "tests/unit/child.hpp"
 #include "tests/unit/clusters.hpp"
 #include "tests/unit/keyrings.hpp"
@@ -294,6 +295,51 @@ TEST(RecipientOf, SaysWhatTheProfileSays) {
               (std::vector<std::string>{"10.96.0.1", "192.168.3.251", "192.168.3.240", "10.0.0.7"}));
     const Profile external = clusters::external_etcd();
     EXPECT_TRUE(recipient_of(external, *external.find("master-1")).external_etcd);
+}
+
+/// What openssl says of the client's certificate in a kubeconfig.
+std::string certificate_in(const std::string& kubeconfig) {
+    const std::string key = "client-certificate-data: ";
+    const std::size_t at = kubeconfig.find(key) + key.size();
+    const std::string pem = from_base64(kubeconfig.substr(at, kubeconfig.find('\n', at) - at));
+    return run_checked({.argv = {"openssl", "x509", "-noout", "-subject", "-ext", "extendedKeyUsage"}, .input = pem});
+}
+
+TEST_F(KeysCommand, IssuesAKubeconfigForAnAdministratorAndForOthers) {
+    (void)output({"keys"});
+    const std::string file = scratch_ / "kubeconfig";
+    const std::string said = output({"kubeconfig", "--output", file});
+    EXPECT_EQ(said.rfind(file + ": kubernetes-admin of the group kubeadm:cluster-admins, https://192.168.3.240:", 0),
+              0U)
+        << said;
+    struct stat facts {};
+    ASSERT_EQ(::stat(file.c_str(), &facts), 0);
+    EXPECT_EQ(facts.st_mode & 0777U, 0600U);
+    const std::string text = slurp(file);
+    EXPECT_NE(text.find("certificate-authority-data: " + to_base64(slurp(folder() / "kubernetes-ca.crt"))),
+              std::string::npos);
+    EXPECT_NE(certificate_in(text).find("O = kubeadm:cluster-admins, CN = kubernetes-admin\n"), std::string::npos)
+        << certificate_in(text);
+    EXPECT_NE(certificate_in(text).find("TLS Web Client Authentication\n"), std::string::npos);
+    // It is never written over.
+    EXPECT_EQ(refusal({"kubeconfig", "--output", file}).rfind("1 makina-image: making " + file, 0), 0U);
+    EXPECT_EQ(slurp(file), text);
+
+    const std::string other = scratch_ / "anna";
+    (void)output({"kubeconfig", "--user", "anna", "--group", "developers", "--days", "30", "--output", other});
+    EXPECT_NE(certificate_in(slurp(other)).find("O = developers, CN = anna\n"), std::string::npos);
+}
+
+TEST_F(KeysCommand, IssuesNoKubeconfigForKubernetesOwnParts) {
+    (void)output({"keys"});
+    const std::string file = scratch_ / "kubeconfig";
+    for (const std::vector<std::string>& wrong : std::vector<std::vector<std::string>>{
+             {"--user", "system:node:worker-1"}, {"--user", "a b"}, {"--group", "/"}, {"--days", "0"}}) {
+        std::vector<std::string> arguments = {"kubeconfig", "--output", file};
+        arguments.insert(arguments.end(), wrong.begin(), wrong.end());
+        EXPECT_EQ(refusal(arguments).rfind("2 --", 0), 0U) << wrong[1] << refusal(arguments);
+    }
+    EXPECT_FALSE(std::filesystem::exists(file));
 }
 
 }  // namespace

@@ -248,20 +248,53 @@ TEST_F(Issue, GivesFoundersTheRightToFoundUntilItIsKnownThatTheyDid) {
     EXPECT_TRUE(second.genesis_again);
     EXPECT_FALSE(issue(recipient("etcd-2", "etcd")).genesis_again);
 
-    EXPECT_FALSE(Keys::note_formed(scratch_ / "nothing", id, "etcd", now));
+    EXPECT_FALSE(Keys::note_formed(scratch_ / "nothing", id, {"etcd-1", "etcd", 1}, now));
     keys_.note_formed("etcd", now);
     EXPECT_EQ(issue(recipient("etcd-3", "etcd")).genesis, "");
     EXPECT_EQ(issue(recipient("master-1", "control-plane")).genesis, id);
     EXPECT_EQ(keys_.formed(), (std::map<std::string, std::int64_t>{{"etcd", now}}));
 
-    // From a snapshot: another cluster, of which there was no card yet.
-    keys_.begin_formation();
-    const Bundle third = issue(recipient("etcd-1", "etcd"));
-    EXPECT_NE(third.genesis, id);
-    EXPECT_EQ(third.genesis.size(), 32U);
-    EXPECT_FALSE(third.genesis_again);
-    EXPECT_EQ(issue(recipient("etcd-2", "etcd")).genesis, third.genesis);
-    EXPECT_TRUE(issue(recipient("etcd-1", "etcd")).genesis_again);
+    EXPECT_EQ(issue(recipient("etcd-3", "etcd")).restore, "");
+}
+
+TEST_F(Issue, BeginsANewFormationFromASnapshot) {
+    const std::string snapshot(64, 'a');
+    const auto restored = [&](const std::string& node, const std::string& carried) {
+        Recipient to = recipient(node, "etcd");
+        to.snapshot = carried;
+        return issue(to);
+    };
+    (void)issue(recipient("etcd-1", "etcd"));
+    keys_.note_formed("etcd", now);
+    // Another cluster, of which there was no card yet.
+    EXPECT_TRUE(keys_.begin_formation(snapshot));
+    const Bundle first = restored("etcd-1", snapshot);
+    EXPECT_NE(first.genesis, keys_.cluster_id());
+    EXPECT_EQ(first.genesis.size(), 32U);
+    EXPECT_EQ(first.restore, snapshot);
+    EXPECT_FALSE(first.genesis_again);
+    EXPECT_EQ(issue(recipient("master-1", "control-plane")).restore, "");
+    // The next card, built by another command, is of the same formation.
+    EXPECT_FALSE(keys_.begin_formation(snapshot));
+    EXPECT_EQ(restored("etcd-2", snapshot).genesis, first.genesis);
+    EXPECT_TRUE(restored("etcd-1", snapshot).genesis_again);
+    const std::string words = "the cluster begins from the snapshot with the SHA-256 " + snapshot +
+                              ": build the card of etcd-3 with --restore and that file";
+    EXPECT_EQ(words_of([&] { (void)restored("etcd-3", ""); }), words);
+    EXPECT_EQ(words_of([&] { (void)restored("etcd-3", std::string(64, 'b')); }), words);
+    // Another snapshot, or the same one again once the cluster was there, is another formation.
+    EXPECT_TRUE(keys_.begin_formation(std::string(64, 'b')));
+    EXPECT_NE(restored("etcd-1", std::string(64, 'b')).genesis, first.genesis);
+    EXPECT_TRUE(keys_.begin_formation(snapshot));
+    const std::string third = restored("etcd-1", snapshot).genesis;
+    EXPECT_NE(third, first.genesis);
+    keys_.note_formed("etcd", now);
+    EXPECT_EQ(issue(recipient("etcd-2", "etcd")).genesis, "");
+    EXPECT_EQ(issue(recipient("etcd-2", "etcd")).restore, "");
+    EXPECT_EQ(words_of([&] { (void)restored("etcd-2", snapshot); }),
+              "etcd-2 carries a snapshot, but its cluster begins without one");
+    EXPECT_TRUE(keys_.begin_formation(snapshot));
+    EXPECT_NE(restored("etcd-1", snapshot).genesis, third);
 }
 
 TEST(KeysFolderOnDisk, NotesWithoutThePassphraseWhatHasFormed) {
@@ -271,11 +304,24 @@ TEST(KeysFolderOnDisk, NotesWithoutThePassphraseWhatHasFormed) {
         const Keys keys = fresh(scratch / "keys", "secret");
         id = keys.cluster_id();
     }
-    EXPECT_FALSE(Keys::note_formed(scratch / "keys", std::string(32, '0'), "etcd", now));
-    EXPECT_TRUE(Keys::note_formed(scratch / "keys", id, "etcd", now));
-    EXPECT_FALSE(Keys::note_formed(scratch / "keys", id, "etcd", now + 5));
+    EXPECT_FALSE(Keys::note_formed(scratch / "keys", std::string(32, '0'), {"etcd-1", "etcd", 1}, now));
+    EXPECT_TRUE(Keys::note_formed(scratch / "keys", id, {"etcd-1", "etcd", 1}, now));
+    EXPECT_FALSE(Keys::note_formed(scratch / "keys", id, {"etcd-1", "etcd", 1}, now + 5));
     EXPECT_EQ(Keys(scratch / "keys", "makina", "secret").formed(),
               (std::map<std::string, std::int64_t>{{"etcd", now}}));
+}
+
+TEST_F(Issue, DoesNotTakeAMemberOfTheOldClusterForOneOfTheRestored) {
+    const std::string id = keys_.cluster_id();
+    const std::uint64_t before = issue(recipient("etcd-1", "etcd")).epoch;
+    keys_.begin_formation(std::string(64, 'a'));
+    Recipient to = recipient("etcd-1", "etcd");
+    to.snapshot = std::string(64, 'a');
+    const std::uint64_t after = issue(to).epoch;
+    { const Keys closed = std::move(keys_); }
+    EXPECT_FALSE(Keys::note_formed(scratch_ / "keys", id, {"etcd-1", "etcd", before}, now));
+    EXPECT_TRUE(Keys::note_formed(scratch_ / "keys", id, {"etcd-1", "etcd", after}, now));
+    keys_ = Keys(scratch_ / "keys", "makina", "");
 }
 
 TEST_F(Issue, KeepsTheLedgerOverARestart) {

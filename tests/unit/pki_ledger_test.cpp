@@ -48,9 +48,16 @@ TEST(Ledger, RemembersWhatHasFormedAndTheNewestFormation) {
     EXPECT_EQ(ledger.formation_from, 1U);
     EXPECT_EQ(ledger.formed, (std::map<std::string, std::int64_t>{{"control-plane", 5}, {"etcd", 7}}));
     EXPECT_EQ(encode(ledger), text);
+    EXPECT_EQ(ledger.snapshot, "");
+    const std::string restored = ledger_of("formation " + hex32 + " 0 " + hex64 + "\n");
+    EXPECT_EQ(decode_ledger(restored).snapshot, hex64);
+    EXPECT_EQ(encode(decode_ledger(restored)), restored);
     for (const auto& [lines, words] : std::vector<std::pair<std::string, std::string>>{
              {"formation x 0\n", "a formation is 32 lower-case hex digits and how many bundles were before it, line 2"},
              {"formation " + hex32 + " 1\n",
+              "a formation is 32 lower-case hex digits and how many bundles were before it, line 2"},
+             {"formation " + hex32 + " 0 x\n", "a snapshot is not 64 lower-case hex digits, line 2"},
+             {"formation " + hex32 + " 0 " + hex64 + " y\n",
               "a formation is 32 lower-case hex digits and how many bundles were before it, line 2"},
              {"formed king 1\n", "what has formed is a role and a time, line 2"},
              {"formed etcd soon\n", "the forming is no time, line 2"},

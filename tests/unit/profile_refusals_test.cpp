@@ -193,6 +193,8 @@ TEST(Refusals, AMutilatedProfileIsReadOrRefusedAndNothingElse) {
     std::string rich = text_of(source / "tests/unit/every_key.yaml");
     const std::string manifests = "manifests: [every_key.yaml]\n";  // a file that is not beside the scratch file
     rich.erase(rich.find(manifests), manifests.size());
+    const std::string credentials = "credentials: ";
+    rich.insert(rich.find(credentials) + credentials.size(), (source / "tests/unit/").string());
     const Scratch scratch;
     std::mt19937 random(20);  // the same sequence in every run
     int refused = 0;

@@ -128,6 +128,10 @@ TEST(Profile, DefaultsAreWhatTheReadmeSays) {
     EXPECT_EQ(profile.etcd.election_ms, 5000U);
     EXPECT_EQ(profile.etcd.quota_bytes, 2ULL << 30);
     EXPECT_EQ(profile.etcd.compaction, "8h");
+    EXPECT_EQ(profile.etcd.snapshots.every, 21600U);
+    EXPECT_EQ(profile.etcd.snapshots.keep, 4U);
+    EXPECT_EQ(profile.etcd.snapshots.ssh + profile.etcd.snapshots.bucket, "");
+    EXPECT_EQ(profile.etcd.snapshots.region, "us-east-1");
     EXPECT_EQ(profile.base.kind, BaseKind::packages);
     EXPECT_EQ(profile.base.suite, "trixie");
     EXPECT_EQ(profile.base.mirror, "http://deb.debian.org/debian");
@@ -158,6 +162,14 @@ TEST(Profile, ReadsTheClusterWideKeys) {
     EXPECT_EQ(profile.etcd.election_ms, 1000U);
     EXPECT_EQ(profile.etcd.quota_bytes, 512ULL << 20);
     EXPECT_EQ(profile.etcd.compaction, "1h30m");
+    const Snapshots& snapshots = profile.etcd.snapshots;
+    EXPECT_EQ(snapshots.every, 5400U);
+    EXPECT_EQ(snapshots.keep, 9U);
+    EXPECT_EQ(snapshots.ssh, "");
+    EXPECT_EQ(snapshots.bucket, "cellar/etcd/home");
+    EXPECT_EQ(snapshots.endpoint, "https://s3.home.arpa:9000");
+    EXPECT_EQ(snapshots.region, "eu-central-1");
+    EXPECT_EQ(snapshots.credentials, source / "tests/unit/every_key.yaml");
     EXPECT_EQ(profile.base.suite, "bookworm");
     EXPECT_EQ(profile.base.mirror, "https://mirror.example.org/debian");
     EXPECT_EQ(profile.base.security_mirror, "");

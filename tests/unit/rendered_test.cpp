@@ -229,7 +229,7 @@ TEST(Rendered, SystemdAcceptsEveryUnitOfOurs) {
     }
     const Scratch scratch;
     const int count = each_file("/etc/systemd/system/", [&](const File& file) {
-        if (!ends_with(file.path, ".service")) {
+        if (!ends_with(file.path, ".service") && !ends_with(file.path, ".timer")) {
             return;
         }
         const std::string name = std::filesystem::path(file.path).filename().string();
