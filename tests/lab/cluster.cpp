@@ -23,7 +23,8 @@ constexpr Architecture here = Architecture::amd64;
 #endif
 
 /// Units of a role's own that run in the lab, in the order in which an image starts them.
-constexpr const char* units[] = {"nftables", "etcd", "haproxy", "keepalived", "conntrackd", "makina-dnsmasq"};
+constexpr const char* units[] = {"nftables",   "etcd",           "haproxy", "keepalived",
+                                 "conntrackd", "makina-dnsmasq", "kubelet"};
 
 /// $MAKINA_ETCD: a folder with the programs of another release of etcd than this machine's, for its nodes.
 void install_other_etcd(const Machine& machine) {

@@ -193,12 +193,14 @@ void Machine::power_on() {
         do_inside({"mount", "-t", "tmpfs", "tmpfs", root_folder + memory});
     do_inside({"mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", root_folder + "/sys"});
     // What the daemon asks the kernel of a node about, as a node's kernel has it.
-    do_inside({"mkdir", "-p", root_folder + "/sys/fs/cgroup", root_folder + "/run/systemd/timesync",
-               root_folder + "/usr/lib/lab"});
+    do_inside({"mkdir", "-p", root_folder + "/sys/fs/cgroup", root_folder + "/run/systemd/timesync"});
     do_inside({"sh", "-c",
                "echo 'cpuset cpu io memory hugetlb pids' > " + root_folder + "/sys/fs/cgroup/cgroup.controllers; : > " +
                    root_folder + "/run/systemd/timesync/synchronized"});
-    do_inside({"mount", "--bind", MAKINA_SOURCE "/tests/lab", root_folder + "/usr/lib/lab"});
+    for (const auto& [ours, where] : lent_) {
+        do_inside({"mkdir", "-p", root_folder + where});
+        do_inside({"mount", "--bind", ours.string(), root_folder + where});
+    }
     do_inside({"hostname", name_});
     do_inside({"ip", "link", "set", "lo", "up"});
     holder_ = std::move(holder);
@@ -279,10 +281,10 @@ pid_t Machine::start(const std::vector<std::string>& whole_argv, const std::stri
 }
 
 pid_t Machine::start_daemon(const std::vector<std::string>& arguments) const {
-    return start(beside(together({MAKINA_FIRSTBOOT, "run", "--root", root().string(), "--programs",
-                                  MAKINA_SOURCE "/tests/lab/programs"},
-                                 arguments)),
-                 "daemon");
+    const std::string programs = MAKINA_SOURCE "/tests/lab/programs";
+    return start(
+        beside(together({MAKINA_FIRSTBOOT, "run", "--root", root().string(), "--programs", programs}, arguments)),
+        "daemon");
 }
 
 std::string Machine::daemon_status() const {

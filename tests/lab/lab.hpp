@@ -68,6 +68,9 @@ class Machine {
     /// Writes one file onto the card, as root's. The power is off.
     void install(const std::string& path, const std::string& content, unsigned mode = 0644) const;
 
+    /// A folder of ours that the machine has too, from its next power_on: what is too large for a card of its own.
+    void lend(const fs::path& ours, const std::string& where) { lent_.emplace_back(ours, where); }
+
     void power_on();
     /// Kills every process and takes the network away.
     void power_off();
@@ -115,6 +118,7 @@ class Machine {
     std::string name_;
     fs::path card_;
     std::unique_ptr<Holder> holder_;
+    std::vector<std::pair<fs::path, std::string>> lent_ = {{MAKINA_SOURCE "/tests/lab", "/usr/lib/lab"}};
     /// What `start` began, as this machine sees it: the namespaces end only when these are collected.
     mutable std::vector<pid_t> started_;
     /// The switches' networks, and the ports in them.
