@@ -64,6 +64,7 @@ KubernetesApi::Found KubernetesApi::find(const Bundle& bundle) {
         if (peer.role == "control-plane" && peer.name != bundle.node) servers.push_back({peer.address, own_port});
     }
     std::vector<Request> requests;
+    requests.reserve(servers.size());
     for (const ApiServer& server : servers) requests.push_back(request(server, "/readyz"));
     const std::vector<Response> responses = host_.fetch(requests);
     Found found;

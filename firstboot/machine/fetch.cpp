@@ -129,6 +129,7 @@ std::vector<Response> fetch_all(const Files& files, const std::vector<Request>& 
         return all_tls.back().second;
     };
     std::vector<std::unique_ptr<Exchange>> exchanges;
+    exchanges.reserve(requests.size());
     for (const Request& request : requests) exchanges.push_back(std::make_unique<Exchange>(request, tls_of(request)));
     for (;;) {
         std::vector<pollfd> waiting;
@@ -149,6 +150,7 @@ std::vector<Response> fetch_all(const Files& files, const std::vector<Request>& 
         }
     }
     std::vector<Response> responses;
+    responses.reserve(exchanges.size());
     for (const auto& exchange : exchanges) responses.push_back(exchange->take());
     return responses;
 }

@@ -155,7 +155,7 @@ TEST_F(Pair, HasOneOwnerFourSecondsAfterEveryCutAndItStays) {
         calm = cut.returns ? course->healed + healing_limit : course->end;
         std::printf("%s: owner after %.2f s, connections after %.2f s, two owners for %.2f s\n", cut.name,
                     course->owned, course->outage, course->doubled);
-        std::fflush(stdout);
+        (void)std::fflush(stdout);
     }
     note_figure("double_owner_s", doubled);
     note_figure("connections", begun);

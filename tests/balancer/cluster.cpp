@@ -168,8 +168,9 @@ void Cluster::start_client(int rate) {
     client_->plug(lan, "eth0");
     client_->give("eth0", "192.168.3.100/24");
     start_peer("client", rate);
-    client_->start(client_->beside({"/usr/bin/python3", MAKINA_SOURCE "/tests/balancer/programs/ask-owner", "eth0",
-                                    to_string(profile_->api.address), std::to_string(asking)}),
+    const std::string program = MAKINA_SOURCE "/tests/balancer/programs/ask-owner";
+    client_->start(client_->beside(
+                       {"/usr/bin/python3", program, "eth0", to_string(profile_->api.address), std::to_string(asking)}),
                    "owner");
     watching.emplace(std::vector{client_->card() / "logs/client", client_->card() / "logs/lasting"},
                      client_->card() / "logs/owner");

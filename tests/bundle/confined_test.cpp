@@ -129,6 +129,7 @@ TEST(Row20, EndsAChildThatTakesAllMemory) {
     // With many heaps malloc looks for another one before it gives up.
     std::barrier together(17);
     std::vector<std::jthread> threads;
+    threads.reserve(16);
     for (int i = 0; i < 16; ++i) {
         threads.emplace_back([&together] {
             const std::string own(100, 'x');

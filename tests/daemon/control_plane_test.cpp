@@ -66,7 +66,7 @@ class ControlPlaneReplacement : public ::testing::Test {
             return ask_api_server(one, request, cluster_answers && etcd.has_quorum());
         };
         host->programs["kubeadm"] = [this](FakeHost& one, const std::vector<std::string>& argv) {
-            const Answer answer = kubeadm(one, argv, [this] { return etcd.take_in(); });
+            Answer answer = kubeadm(one, argv, [this] { return etcd.take_in(); });
             if (has_etcd_pod(one)) etcd.start_pod();
             if (!has_etcd_pod(one)) etcd.start_nothing();
             return answer;

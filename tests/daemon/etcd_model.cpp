@@ -87,8 +87,8 @@ std::string EtcdModel::metrics_of(const Member& member) const {
     for (const auto& [id, bytes] : sent_) {
         if (id == member.id || (!leads && id != leader->id)) continue;
         std::array<char, 120> line{};
-        std::snprintf(line.data(), line.size(), "etcd_network_peer_received_bytes_total{From=\"%llx\"} %llu\n",
-                      static_cast<unsigned long long>(id), static_cast<unsigned long long>(bytes));
+        (void)std::snprintf(line.data(), line.size(), "etcd_network_peer_received_bytes_total{From=\"%llx\"} %llu\n",
+                            static_cast<unsigned long long>(id), static_cast<unsigned long long>(bytes));
         text += line.data();
     }
     return text;

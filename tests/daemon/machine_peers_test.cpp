@@ -44,7 +44,8 @@ class Card {
 /// A socket of the loopback that listens, and does what it is told with each connection.
 class Listener {
   public:
-    explicit Listener(std::function<void(int)> with) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    explicit Listener(const std::function<void(int)>& with)
+        : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
         sockaddr_in address{};
         address.sin_family = AF_INET;
         address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);

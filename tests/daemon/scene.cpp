@@ -111,7 +111,7 @@ void start(FakeHost& host, const std::string& unit) {
 }
 
 Answer systemctl(FakeHost& host, const std::vector<std::string>& argv) {
-    const std::string unit = argv.back();
+    const std::string& unit = argv.back();
     if (argv.at(1) == "start" || argv.at(1) == "restart" || argv.at(1) == "reload-or-restart") {
         start(host, unit);
         return {};

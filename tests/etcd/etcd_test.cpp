@@ -105,6 +105,7 @@ TEST_F(Etcd, TheyFormOneClusterInAnyOrderThroughPowerCutsAndCutNetworks) {
     const std::uint64_t formations = all_asked() ? 300 : 8;
     std::atomic<std::uint64_t> next = 0;
     std::vector<std::thread> workers;
+    workers.reserve(4);
     for (int worker = 0; worker < 4; ++worker) {
         workers.emplace_back([&] {
             for (std::uint64_t seed = next++; seed < formations; seed = next++) {
@@ -203,6 +204,7 @@ TEST_F(Etcd, TheDaemonMayBeKilledAtAnyMomentOfAReplacement) {
     for (double moment = 34.5; moment < 46; moment += all_asked() ? 0.25 : 2.0) moments.push_back(moment);
     std::atomic<std::size_t> next = 0;
     std::vector<std::thread> workers;
+    workers.reserve(4);
     for (int worker = 0; worker < 4; ++worker) {
         workers.emplace_back([&, worker] {
             const auto cluster = formed_cluster("killed-" + std::to_string(worker));

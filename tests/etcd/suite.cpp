@@ -92,8 +92,9 @@ Writer::Writer(Cluster& cluster, const std::string& from)
     std::string addresses;
     for (const std::string& node : three) addresses += (addresses.empty() ? "" : ",") + cluster.address(node);
     // Beside the folder of the product's tests: what stands for nodes' programs is in the lab's.
-    machine_.start(machine_.beside({"python3", MAKINA_SOURCE "/tests/etcd/writer.py", addresses,
-                                    (machine_.card() / "layer/writer").string(), (machine_.card() / "notes").string()}),
+    const std::string program = MAKINA_SOURCE "/tests/etcd/writer.py";
+    machine_.start(machine_.beside({"python3", program, addresses, (machine_.card() / "layer/writer").string(),
+                                    (machine_.card() / "notes").string()}),
                    "writer");
 }
 

@@ -132,8 +132,9 @@ void World::begin(Node& node) {
     begun_[with].insert(node.card.incarnation);
     const auto agreed = with.find(node.card.node);
     is_split_ = is_split_ || agreed == with.end() || agreed->second != node.card.incarnation;
-    for (const auto& [others, incarnations] : begun_) {
-        if (others == with || !can_have_led(others, incarnations)) continue;
+    for (const auto& one : begun_) {
+        const auto& incarnations = one.second;
+        if (one.first == with || !can_have_led(one.first, incarnations)) continue;
         is_split_ = is_split_ || std::any_of(nodes_.begin(), nodes_.end(), [&](const Node& other) {
                         return other.begun && incarnations.contains(other.card.incarnation);
                     });
