@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "builder/disk/disk.hpp"
+#include "builder/flash/bmap.hpp"
 #include "builder/manifest.hpp"
 #include "builder/process.hpp"
 #include "firstboot/bundle/digest.hpp"
@@ -281,6 +282,21 @@ WrittenImage write_raw(const PatchedImage& image, const ImageOptions& options) {
     return written;
 }
 
+void write_block_map(PatchedImage& image, const std::filesystem::path& output) {
+    PartFile part(output);
+    const std::string map = make_block_map(image);
+    during(part.path().string(), [&] { write_all(part.descriptor(), map.data(), map.size()); });
+    part.finish();
+}
+
+WrittenImage write_blocks(const PatchedImage& image, const std::string& base, const ImageOptions& options) {
+    PartFile part(options.output);
+    const std::string content = encode(pack_blocks(image, base));
+    during(part.path().string(), [&] { write_all(part.descriptor(), content.data(), content.size()); });
+    part.finish();
+    return {options.output, content.size(), content.size(), options.checksum ? sha256(content) : ""};
+}
+
 /// The raw image is only a step on the way: it has a name while the compressor reads it, and never the final one.
 WrittenImage write_compressed(const PatchedImage& image, const ImageOptions& options) {
     PartFile part(options.output);
@@ -301,16 +317,23 @@ WrittenImage write_compressed(const PatchedImage& image, const ImageOptions& opt
 
 }  // namespace
 
-WrittenImage write_image(const ImagePlan& plan, const BaseImage& base, const ImageOptions& options) {
+std::shared_ptr<PatchedImage> compose_image(const ImagePlan& plan, const BaseImage& base) {
     const PartitionTable table = read_partition_table(base.path);
     const Partition* const boot = table.find(1);
     const Partition* const root = table.find(2);
     if (boot == nullptr || root == nullptr) throw Error(base.path.string() + " lacks a boot or a root partition");
-    PatchedImage image(base.path);
-    write_root(image, *root, plan);
-    write_boot(image, *boot, plan);
-    if (options.compression == Compression::none) return write_raw(image, options);
-    return write_compressed(image, options);
+    auto image = std::make_shared<PatchedImage>(base.path);
+    write_root(*image, *root, plan);
+    write_boot(*image, *boot, plan);
+    return image;
+}
+
+WrittenImage write_image(const ImagePlan& plan, const BaseImage& base, const ImageOptions& options) {
+    const auto image = compose_image(plan, base);
+    if (options.block_map) write_block_map(*image, options.output.string() + ".bmap");
+    if (options.blocks_only) return write_blocks(*image, base.facts.id, options);
+    if (options.compression == Compression::none) return write_raw(*image, options);
+    return write_compressed(*image, options);
 }
 
 }  // namespace makina

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string_view>
 
+#include "builder/commands/flash.hpp"
 #include "builder/commands/recipient.hpp"
 #include "builder/commands/snapshot.hpp"
 #include "builder/commands/terminal.hpp"
@@ -31,7 +32,11 @@ std::string suffix(Compression compression) {
 
 bool names_a_file(const std::filesystem::path& output) {
     const std::string extension = output.extension().string();
-    return extension == ".img" || extension == ".xz" || extension == ".zst";
+    return extension == ".img" || extension == ".xz" || extension == ".zst" || extension == ".blocks";
+}
+
+std::string ending_of(const BuildOptions& options) {
+    return options.blocks_only ? ".blocks" : ".img" + suffix(options.compression);
 }
 
 /// Writers and unpackers of images go by the name's end.
@@ -39,6 +44,10 @@ void check_output(const BuildOptions& options) {
     const std::string output = options.output.string();
     if (!names_a_file(options.output)) return;
     if (options.all) throw Mistake("--output " + output + " is one file: with --all name a folder");
+    if (options.blocks_only) {
+        if (options.output.extension() == ".blocks") return;
+        throw Mistake("--output " + output + " does not end in .blocks, and blocks are what is written");
+    }
     const std::string ending = options.compression == Compression::none ? ".img" : suffix(options.compression);
     if (options.output.extension() == ending) return;
     throw Mistake("--output " + output + " ends in " + options.output.extension().string() + ", but the image is " +
@@ -47,8 +56,7 @@ void check_output(const BuildOptions& options) {
 }
 
 std::filesystem::path output_of(const BuildOptions& options, const Node& node) {
-    auto path = names_a_file(options.output) ? options.output
-                                             : options.output / (node.name + ".img" + suffix(options.compression));
+    auto path = names_a_file(options.output) ? options.output : options.output / (node.name + ending_of(options));
     if (path.has_parent_path()) {
         std::error_code failed;
         std::filesystem::create_directories(path.parent_path(), failed);
@@ -83,7 +91,15 @@ class Keyring {
         Issued issued = keys_->issue(recipient, true, seconds_now(), options_.valid_days * 86400, target);
         carried.trust = std::move(issued.trust);
         carried.bundle = std::move(issued.sealed);
+        card_ = std::move(issued.card);
         return carried;
+    }
+    /// Of the bundle that was issued last.
+    [[nodiscard]] const std::string& card() const { return card_; }
+
+    void note_flashed(const FlashReceipt& receipt) {
+        if (!keys_) open();
+        keys_->note_flashed(receipt);
     }
 
     void note_formed(Role role) {
@@ -120,7 +136,10 @@ class Keyring {
     Reporter& reporter_;
     std::filesystem::path folder_;
     std::optional<Keys> keys_;
+    std::string card_;
 };
+
+}  // namespace
 
 /// https://reproducible-builds.org/specs/source-date-epoch/ asks for an error if the value is no number.
 std::optional<std::int64_t> source_date_epoch() {
@@ -138,8 +157,6 @@ std::optional<std::int64_t> source_date_epoch() {
     }
     return seconds;
 }
-
-}  // namespace
 
 struct ImageBuilder::Parts {
     Parts(const BuildOptions& chosen, const Profile& cluster, Reporter& speaker)
@@ -173,18 +190,32 @@ ImagePlan ImageBuilder::plan(const Node& node) {
     return plan;
 }
 
-WrittenImage ImageBuilder::build(const Node& node, const std::filesystem::path& output) {
+ImagePlan ImageBuilder::issue(const Node& node, const std::string& target) {
     ImagePlan planned = plan(node);
+    const std::string restored = parts_->snapshot ? parts_->snapshot->sha256 : "";
+    carry(planned, parts_->keyring.carried_by(node, target, restored));
+    return planned;
+}
+
+WrittenImage ImageBuilder::build(const Node& node, const std::filesystem::path& output) {
     ImageOptions image;
     image.output = output;
     image.compression = parts_->options.compression;
+    image.blocks_only = parts_->options.blocks_only;
+    image.block_map = parts_->options.block_map;
     image.checksum = !parts_->options.no_checksum;
     image.progress = [&](std::uint64_t done, std::uint64_t total) {
         parts_->reporter.progress(node.name, done, total);
     };
-    const std::string restored = parts_->snapshot ? parts_->snapshot->sha256 : "";
-    carry(planned, parts_->keyring.carried_by(node, output.filename().string(), restored));
-    return write_image(planned, parts_->bases.for_node(node), image);
+    return write_image(issue(node, output.filename().string()), parts_->bases.for_node(node), image);
+}
+
+ComposedImage ImageBuilder::compose(const Node& node, const std::string& target) {
+    return {compose_image(issue(node, target), parts_->bases.for_node(node)), parts_->keyring.card()};
+}
+
+void ImageBuilder::note_flashed(const FlashReceipt& receipt) {
+    parts_->keyring.note_flashed(receipt);
 }
 
 void ImageBuilder::note_formed(Role role) {
@@ -216,41 +247,46 @@ int build(const BuildOptions& options) {
     return 0;
 }
 
+void add_node_options(CLI::App& command, BuildOptions& options) {
+    command.add_option("--profile", options.profile, "the cluster's file (default: profiles/makina.yaml)")
+        ->type_name("FILE");
+    command.add_option("--valid-days", options.valid_days, "days until the card's bundle expires (default: 365)")
+        ->check(CLI::Range(1, 3650).description(""))
+        ->type_name("DAYS");
+    command.add_option("--daemon", options.daemon, "the node's makina-firstboot (default: the one compiled here)")
+        ->type_name("FILE");
+    add_keyring_options(command, options.keyring);
+    command.add_flag("--refresh-base", options.base.refresh, "ask the package archive again, even if a base is cached");
+    command.add_flag("--offline", options.base.offline, "use no network: only what is cached");
+    command.add_option("--cache", options.base.cache, "folder that keeps bases (default: ~/.cache/makina)")
+        ->type_name("FOLDER");
+    command.add_flag("--json", options.json, "one JSON event a line on standard output, for programs");
+}
+
 namespace {
 
 /// What both commands take.
-void add_image_options(CLI::App& command, const std::shared_ptr<BuildOptions>& options, int& exit_code) {
-    command.add_option("--profile", options->profile, "the cluster's file (default: profiles/makina.yaml)")
-        ->type_name("FILE");
-    command.add_option("--output", options->output, "folder for the images, or one .img file (default: out)")
+void add_image_options(CLI::App& command, BuildOptions& options) {
+    command.add_option("--output", options.output, "folder for the images, or one .img file (default: out)")
         ->type_name("PATH");
     const std::map<std::string, Compression> kinds = {
         {"none", Compression::none}, {"xz", Compression::xz}, {"zstd", Compression::zstd}};
-    command.add_option("--compress", options->compression, "compress the image: none, xz or zstd (default: none)")
+    auto* const blocks = command.add_flag("--blocks", options.blocks_only,
+                                          "write only what the node has besides its base, a few MiB; flash takes it");
+    command.add_option("--compress", options.compression, "compress the image: none, xz or zstd (default: none)")
         ->transform(CLI::CheckedTransformer(kinds, CLI::ignore_case).description(""))
+        ->excludes(blocks)
         ->type_name("KIND");
-    command.add_flag("--no-checksum", options->no_checksum,
+    command.add_flag("--bmap", options.block_map, "write the image's block map beside it, for bmaptool")
+        ->excludes(blocks);
+    command.add_flag("--no-checksum", options.no_checksum,
                      "do not compute the image's sha256, which takes longer than writing it");
-    command.add_option("--valid-days", options->valid_days, "days until the card's bundle expires (default: 365)")
-        ->check(CLI::Range(1, 3650).description(""))
-        ->type_name("DAYS");
-    command.add_option("--daemon", options->daemon, "the node's makina-firstboot (default: the one compiled here)")
-        ->type_name("FILE");
-    add_keyring_options(command, options->keyring);
-    command.add_flag("--refresh-base", options->base.refresh,
-                     "ask the package archive again, even if a base is cached");
-    command.add_flag("--offline", options->base.offline, "use no network: only what is cached");
-    command.add_option("--cache", options->base.cache, "folder that keeps bases (default: ~/.cache/makina)")
-        ->type_name("FOLDER");
-    command.add_flag("--json", options->json, "one JSON event a line on standard output, for programs");
-    command.callback([options, &exit_code] {
-        options->source_date_epoch = source_date_epoch();
-        exit_code = build(*options);
-    });
+    add_node_options(command, options);
 }
 
 void add_replace(CLI::App& app, int& exit_code) {
-    const auto options = std::make_shared<BuildOptions>();
+    const auto flashing = std::make_shared<FlashCommand>();
+    BuildOptions* const options = &flashing->build;
     options->replaces = true;
     CLI::App* const command = app.add_subcommand("replace", "write the card that takes a dead node's place");
     command->footer(
@@ -260,7 +296,15 @@ void add_replace(CLI::App& app, int& exit_code) {
     command->add_option("node", options->node, "the node of the profile, such as etcd-2")
         ->required()
         ->type_name("NODE");
-    add_image_options(*command, options, exit_code);
+    command->add_option("device", flashing->devices, "the card, which is written and read back; without it a file is")
+        ->expected(0, 1)
+        ->type_name("[DEVICE]");
+    add_image_options(*command, *options);
+    add_flash_options(*command, *flashing);
+    command->callback([flashing, &exit_code] {
+        flashing->build.source_date_epoch = source_date_epoch();
+        exit_code = flashing->devices.empty() ? build(flashing->build) : flash_cards(*flashing);
+    });
 }
 
 }  // namespace
@@ -283,7 +327,11 @@ void add_build(CLI::App& app, int& exit_code) {
         ->excludes(bare)
         ->type_name("SNAPSHOT");
     command->add_flag("--dry-run", options->dry_run, "print what would be in the image, write none");
-    add_image_options(*command, options, exit_code);
+    add_image_options(*command, *options);
+    command->callback([options, &exit_code] {
+        options->source_date_epoch = source_date_epoch();
+        exit_code = build(*options);
+    });
     add_replace(app, exit_code);
 }
 

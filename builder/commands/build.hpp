@@ -26,6 +26,8 @@ struct BuildOptions {
     std::filesystem::path restore;         ///< the snapshot that etcd's next formation begins with; empty: none
     std::filesystem::path output = "out";  ///< a folder, or a file for one node if it ends in .img, .xz or .zst
     Compression compression = Compression::none;
+    bool blocks_only = false;  ///< only what the node's image has besides its base
+    bool block_map = false;    ///< a .bmap beside the image
     bool no_checksum = false;
     bool no_bundle = false;  ///< a card without secrets, which gets its bundle later
     std::int64_t valid_days = default_valid_days;
@@ -35,6 +37,12 @@ struct BuildOptions {
     bool json = false;
     std::optional<std::int64_t> source_date_epoch;  ///< time stamp of what is written; none: that of the base
     BaseOptions base;
+};
+
+/// An image whose blocks go straight to a card.
+struct ComposedImage {
+    std::shared_ptr<PatchedImage> image;
+    std::string card;  ///< that its bundle is for; empty without a bundle
 };
 
 /// Builds images of a profile's nodes with one keyring and each role's base made once.
@@ -51,16 +59,28 @@ class ImageBuilder {
     [[nodiscard]] ImagePlan plan(const Node& node);
     /// Writes it into the file; takes the node's next epoch. Throws Error.
     WrittenImage build(const Node& node, const std::filesystem::path& output);
+    /// The same on no disk, for a card; valid as long as this lives.
+    [[nodiscard]] ComposedImage compose(const Node& node, const std::string& target);
+    /// Notes in the keys what became of a card.
+    void note_flashed(const FlashReceipt& receipt);
     /// Notes in the keys that the nodes of this role have formed what they are a part of.
     void note_formed(Role role);
 
   private:
+    /// The plan with a bundle of the node's next epoch in it.
+    [[nodiscard]] ImagePlan issue(const Node& node, const std::string& target);
+
     struct Parts;
     std::unique_ptr<Parts> parts_;
 };
 
 /// Builds one image, or one for every node of the profile. Gives the exit code 0. Throws Mistake, Error.
 int build(const BuildOptions& options);
+
+/// Adds what decides a node's content and where it comes from: --profile, --keys, --cache and so on.
+void add_node_options(CLI::App& command, BuildOptions& options);
+/// The time stamp that reproducible builds ask for; none if they do not. Throws Mistake if it is no time.
+[[nodiscard]] std::optional<std::int64_t> source_date_epoch();
 
 /// Adds the subcommands `build` and `replace`; their exit code is put into `exit_code`.
 void add_build(CLI::App& app, int& exit_code);

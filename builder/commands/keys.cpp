@@ -41,6 +41,24 @@ std::string state_of(const LedgerEntry& entry, const std::vector<LedgerEntry>& l
     return entry.expires < now ? "expired" : "current";
 }
 
+/// What of a receipt can still be believed: its signer may be gone since a rotation has ended.
+std::string seal_of(const Keys& keys, const FlashReceipt& receipt) {
+    return keys.is_genuine(receipt) ? "signed" : "not signed by a signer that is here";
+}
+
+void print_receipts(const Keys& keys) {
+    const std::vector<FlashReceipt> receipts = keys.receipts();
+    if (receipts.empty()) return;
+    std::cout << '\n'
+              << padded("FLASHED", 16) << padded("CARD", 32) << padded("AT", 20) << padded("VERDICT", 8)
+              << padded("RECEIPT", 7) << "ONTO\n";
+    for (const FlashReceipt& receipt : receipts) {
+        std::cout << padded(receipt.node, 16) << padded(receipt.card, 32) << padded(date_of(receipt.time), 20)
+                  << padded(receipt.verified ? "verified" : "failed", 8) << padded(seal_of(keys, receipt), 7)
+                  << receipt.medium << '\n';
+    }
+}
+
 void print(const Keys& keys, const std::filesystem::path& folder, std::int64_t now) {
     std::cout << "folder      " << folder.string() << "\ncluster id  " << keys.cluster_id() << "\n\n"
               << padded("KEY", 19) << padded("EXPIRES", 20) << padded("FOR", 46) << "FINGERPRINT (SHA-256)\n";
@@ -66,6 +84,7 @@ void print(const Keys& keys, const std::filesystem::path& folder, std::int64_t n
                   << padded(date_of(entry.issued), 20) << padded(date_of(entry.expires), 20)
                   << padded(state_of(entry, ledger, now), 10) << entry.target << '\n';
     }
+    print_receipts(keys);
 }
 
 void print_json(const Keys& keys, const std::filesystem::path& folder, std::int64_t now) {
@@ -93,11 +112,24 @@ void print_json(const Keys& keys, const std::filesystem::path& folder, std::int6
                            {"target", entry.target},
                            {"state", state_of(entry, ledger, now)}});
     }
+    Json flashed = Json::array();
+    for (const FlashReceipt& receipt : keys.receipts()) {
+        flashed.push_back({{"node", receipt.node},
+                           {"card", receipt.card},
+                           {"medium", receipt.medium},
+                           {"sha256", receipt.sha256},
+                           {"bytes", receipt.bytes},
+                           {"verdict", receipt.verified ? "verified" : "failed"},
+                           {"time", receipt.time},
+                           {"signer", receipt.signer},
+                           {"genuine", keys.is_genuine(receipt)}});
+    }
     const Json document = {{"folder", folder.string()},
                            {"cluster_id", keys.cluster_id()},
                            {"keys", facts},
                            {"formed", keys.formed()},
-                           {"bundles", bundles}};
+                           {"bundles", bundles},
+                           {"flashed", flashed}};
     // File names need not be UTF-8; JSON must be.
     std::cout << document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
 }

@@ -9,6 +9,7 @@
 #include "builder/commands/commands.hpp"
 #include "builder/commands/completion.hpp"
 #include "builder/commands/diff.hpp"
+#include "builder/commands/flash.hpp"
 #include "builder/commands/inspect.hpp"
 #include "builder/commands/keys.hpp"
 #include "builder/commands/kubeconfig.hpp"
@@ -61,6 +62,7 @@ int run_makina_image(int argc, char** argv) {
         "line or the profile.");
     app.set_version_flag("--version", "makina-image " MAKINA_VERSION);
     add_build(app, exit_code);
+    add_flash(app, exit_code);
     add_check(app, exit_code);
     add_inspect(app, exit_code);
     add_diff(app, planned_files, exit_code);

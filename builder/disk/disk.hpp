@@ -40,6 +40,21 @@ class PatchedImage {
     std::map<std::uint64_t, std::string> blocks_;
 };
 
+/// What a node's image has besides its base, as a file: a text that names the base, and the changed blocks, packed.
+struct PackedBlocks {
+    static constexpr std::string_view first_line = "makina-blocks 1";
+    std::string base;        ///< BaseFacts::id, 64 hex digits
+    std::uint64_t size = 0;  ///< bytes of the whole image
+    std::string packed;      ///< zstd: each block's offset (8 bytes, the lowest first) and its bytes
+};
+/// The lines of the text: first_line, "base HEX", "size BYTES", "sha256 HEX" (of what follows), "end".
+[[nodiscard]] std::string encode(const PackedBlocks& blocks);
+/// Reads what encode wrote. Throws Untrusted for anything else.
+[[nodiscard]] PackedBlocks decode_blocks(std::string_view text);
+[[nodiscard]] PackedBlocks pack_blocks(const PatchedImage& image, const std::string& base);
+/// Puts the blocks back over the base. Throws Error if they are not for an image of this size.
+void unpack_blocks(const PackedBlocks& blocks, PatchedImage& image);
+
 /// One entry of a partition table. Offsets and sizes in bytes.
 struct Partition {
     int number = 0;  ///< counts from 1
@@ -60,6 +75,13 @@ struct PartitionTable {
 void write_partition_table(const std::filesystem::path& image, const PartitionTable& table);
 /// "<disk id>-<number>" as Linux spells it, as in root=PARTUUID=1234abcd-02.
 [[nodiscard]] std::string partuuid(const PartitionTable& table, int number);
+
+/// A run of bytes in a file.
+struct Extent {
+    std::uint64_t offset = 0;
+    std::uint64_t size = 0;
+    [[nodiscard]] std::uint64_t end() const { return offset + size; }
+};
 
 /// What stat(2) would say of a file in a file system image.
 struct Stat {
@@ -107,6 +129,9 @@ class Ext4 {
     void walk(const std::string& folder, const std::function<void(const std::string& path, const Stat&)>& visit) const;
     [[nodiscard]] std::string label() const;
     [[nodiscard]] std::uint64_t free_bytes() const;
+    /// Where its blocks in use are, in bytes from the file system's own beginning, ascending: by its block bitmaps,
+    /// metadata included. Throws Error for one that counts in clusters (bigalloc).
+    [[nodiscard]] std::vector<Extent> used() const;
 
     /// Creates or replaces; missing parent folders are made as root 0755. A folder that is there already keeps its
     /// content and takes the new owner and mode. Throws Error if the file system is full.
@@ -153,14 +178,26 @@ class Fat {
 /// Hands `edit` a FAT that it may change, and puts what changed into the image's changed blocks.
 void edit_fat(PatchedImage& image, const Partition& partition, const std::function<void(Fat&)>& edit);
 
-/// A run of bytes in a file.
-struct Extent {
-    std::uint64_t offset = 0;
-    std::uint64_t size = 0;
-};
-
 /// Where a sparse file holds data between `offset` and `offset + size` (lseek SEEK_DATA/SEEK_HOLE); the rest is zero.
 /// One extent for the whole range where the file system cannot tell.
 [[nodiscard]] std::vector<Extent> data_extents(int file, std::uint64_t offset, std::uint64_t size);
+
+/// In ascending order, each run whole: what overlaps or touches is joined, what is empty is left out.
+[[nodiscard]] std::vector<Extent> in_order(std::vector<Extent> extents);
+/// What is in both; both are in order, and so is the result.
+[[nodiscard]] std::vector<Extent> in_both(const std::vector<Extent>& a, const std::vector<Extent>& b);
+/// What is in `a` and not in `b`; both are in order, and so is the result.
+[[nodiscard]] std::vector<Extent> without(const std::vector<Extent>& a, const std::vector<Extent>& b);
+/// The bytes of all.
+[[nodiscard]] std::uint64_t size_of(const std::vector<Extent>& extents);
+
+/// What a FAT12, FAT16 or FAT32 at `offset` uses: reserved sectors, tables, root folder and clusters that are not free;
+/// in bytes of the image, in order. Throws Error if there is no FAT.
+[[nodiscard]] std::vector<Extent> used_by_fat(const PatchedImage& image, const Partition& partition);
+
+/// What of a whole image has to be on a card, in order: blocks that its ext4 and FAT file systems use by their own
+/// bitmaps and tables, both ends of every partition, where signatures of other file systems could be, and everything
+/// that is in no partition or in one whose file system is not known. Without an MBR it is the whole image.
+[[nodiscard]] std::vector<Extent> used_by_image(PatchedImage& image);
 
 }  // namespace makina

@@ -213,6 +213,24 @@ std::string Ext4::label() const {
     return {text, strnlen(text, sizeof state_->fs->super->s_volume_name)};
 }
 
+std::vector<Extent> Ext4::used() const {
+    if (ext2fs_has_feature_bigalloc(state_->fs->super) != 0) throw Error("an ext4 file system with bigalloc");
+    ext2fs_block_bitmap const bitmap = state_->fs->block_map;
+    const std::uint64_t block = state_->fs->blocksize;
+    const blk64_t last = ext2fs_blocks_count(state_->fs->super) - 1;
+    // With blocks of 1 KiB the first one, which no bitmap knows, is left to boot loaders.
+    std::vector<Extent> used = {{0, state_->fs->super->s_first_data_block * block}};
+    for (blk64_t at = state_->fs->super->s_first_data_block; at <= last;) {
+        blk64_t begin = 0;
+        blk64_t end = 0;
+        if (ext2fs_find_first_set_block_bitmap2(bitmap, at, last, &begin) != 0) break;
+        if (ext2fs_find_first_zero_block_bitmap2(bitmap, begin, last, &end) != 0) end = last + 1;
+        used.push_back({begin * block, (end - begin) * block});
+        at = end;
+    }
+    return used;
+}
+
 std::uint64_t Ext4::free_bytes() const {
     return ext2fs_free_blocks_count(state_->fs->super) * state_->fs->blocksize;
 }

@@ -136,6 +136,34 @@ void read_formation(Lines& lines, Ledger& ledger) {
     }
 }
 
+FlashReceipt read_receipt(Lines& lines) {
+    const std::vector<std::string_view> words = split(lines.value("flashed"), ' ');
+    if (words.size() != 9) lines.refuse("what was flashed has 9 words");
+    const auto require = [&](bool right, const char* what) {
+        if (!right) lines.refuse(what);
+    };
+    FlashReceipt receipt;
+    require(is_dns_label(words[0]), "the node is no name");
+    receipt.node = words[0];
+    require(is_hex(words[1], 32), "the card is not 32 lower-case hex digits");
+    receipt.card = words[1];
+    require(!words[2].empty() && unescape(words[2], receipt.medium), "the medium is not in the one way to write it");
+    require(is_hex(words[3], 64), "the SHA-256 is not 64 lower-case hex digits");
+    receipt.sha256 = words[3];
+    require(read_number(words[4], receipt.bytes), "the bytes are no number");
+    require(words[5] == "verified" || words[5] == "failed", "a card is verified or failed");
+    receipt.verified = words[5] == "verified";
+    receipt.time = read_time(lines, words[6], "the flashing");
+    require(is_hex(words[7], 64), "the signer is not 64 lower-case hex digits");
+    receipt.signer = words[7];
+    // DER of two numbers of 32 bytes (RFC 3279, 2.2.3) is never longer than 72 bytes.
+    require(
+        !words[8].empty() && words[8].size() <= 144 && words[8].size() % 2 == 0 && is_hex(words[8], words[8].size()),
+        "the signature is not in lower-case hex digits");
+    receipt.signature = words[8];
+    return receipt;
+}
+
 Ledger read_ledger(std::string_view text) {
     Ledger ledger;
     std::map<std::string, std::uint64_t> seen;
@@ -154,12 +182,19 @@ Ledger read_ledger(std::string_view text) {
         ledger.entries.push_back(std::move(entry));
     }
     read_formation(lines, ledger);
+    while (lines.follows("flashed")) ledger.flashed.push_back(read_receipt(lines));
     lines.expect("end");
     if (!lines.rest().empty()) lines.refuse("something else follows the last line");
     return ledger;
 }
 
 }  // namespace
+
+std::string signed_words(const FlashReceipt& receipt) {
+    return receipt.node + " " + receipt.card + " " + escaped(receipt.medium) + " " + receipt.sha256 + " " +
+           std::to_string(receipt.bytes) + (receipt.verified ? " verified " : " failed ") +
+           std::to_string(receipt.time) + " " + receipt.signer;
+}
 
 std::string encode(const Ledger& ledger) {
     std::string text = std::string(first_line) + "\n";
@@ -175,6 +210,8 @@ std::string encode(const Ledger& ledger) {
                 (ledger.snapshot.empty() ? "" : " " + ledger.snapshot) + "\n";
     }
     for (const auto& [role, time] : ledger.formed) text += "formed " + role + " " + std::to_string(time) + "\n";
+    for (const FlashReceipt& receipt : ledger.flashed)
+        text += "flashed " + signed_words(receipt) + " " + receipt.signature + "\n";
     text += "end\n";
     // What is valid is decided in one place: where it is read.
     (void)decode_ledger(text);

@@ -23,6 +23,7 @@ struct Ledger {
     /// When it was first seen that the nodes of a role have formed what they are a part of; by role, seconds since
     /// 1970.
     std::map<std::string, std::int64_t> formed;
+    std::vector<FlashReceipt> flashed;  ///< in the order of time
 };
 
 /// How many epochs are left out after a restore; below largest_epoch_step, so that cards follow.
@@ -34,12 +35,16 @@ inline constexpr std::uint64_t epochs_skipped = 100;
 ///     restored 100
 ///     formation HEX ENTRIES [SHA256]
 ///     formed ROLE SECONDS
+///     flashed NODE CARD MEDIUM SHA256 BYTES verified|failed SECONDS SIGNER SIGNATURE
 ///     end
-/// bundles and restores in the order of time, a node's epochs ascending; roles ascending. TARGET has everything but
-/// printable ASCII as %XX, and % too.
+/// bundles and restores in the order of time, a node's epochs ascending; roles ascending. TARGET
+/// and MEDIUM have everything but printable ASCII as %XX, and % too.
 [[nodiscard]] std::string encode(const Ledger& ledger);
 /// Reads what `encode` wrote, and nothing else; throws Error "<what>, line 3".
 [[nodiscard]] Ledger decode_ledger(std::string_view text);
+
+/// The words of a receipt that its signature is over.
+[[nodiscard]] std::string signed_words(const FlashReceipt& receipt);
 
 [[nodiscard]] std::uint64_t next_epoch(const Ledger& ledger, const std::string& node);
 /// True if another card than this one was issued to the node in this formation, as far as the ledger knows.

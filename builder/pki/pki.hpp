@@ -62,6 +62,19 @@ struct LedgerEntry {
     bool revoked = false;
 };
 
+/// What became of a card: one more line of the ledger, signed.
+struct FlashReceipt {
+    std::string node;
+    std::string card;            ///< that its bundle is for; 32 zeros if it has none
+    std::string medium;          ///< the name in /dev/disk/by-id, serial number or path of what was written
+    std::string sha256;          ///< Flashed::digest of what was written; 64 zeros if it failed
+    std::uint64_t bytes = 0;     ///< that were written and read back
+    bool verified = false;       ///< false: it failed
+    std::int64_t time = 0;       ///< seconds since 1970
+    std::string signer = {};     ///< SHA-256 of the signer's certificate
+    std::string signature = {};  ///< ECDSA with SHA-256 over all words before it, in hex; made when it is noted
+};
+
 /// A cluster's keys: a folder that only its owner can read (0700, files 0600), made once, never overwritten. Held with
 /// an exclusive lock while this object lives. Every change is written beside, synced and renamed.
 class Keys {
@@ -127,6 +140,11 @@ class Keys {
     /// take such a certificate back before that. Throws Error.
     [[nodiscard]] std::string kubeconfig(const User& user, const std::string& server, std::int64_t now,
                                          std::int64_t valid_for) const;
+    /// Signs the receipt with the newest signer of bundles and adds it to the ledger, durable before this returns.
+    void note_flashed(FlashReceipt receipt);
+    [[nodiscard]] std::vector<FlashReceipt> receipts() const;
+    /// True if one of the signers that the folder has signed it, and nothing of it was changed since.
+    [[nodiscard]] bool is_genuine(const FlashReceipt& receipt) const;
     /// Everything in the folder as one file, encrypted under `passphrase` (scrypt, AES-256-GCM); 0600, never
     /// overwrites. Throws Error.
     void backup(const std::filesystem::path& file, const std::string& passphrase) const;

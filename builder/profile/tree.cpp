@@ -15,7 +15,7 @@ namespace makina {
 namespace {
 
 constexpr std::size_t deepest = 16;
-constexpr int most_values = 4096;
+constexpr int most_values = 8192;
 constexpr const char* no_aliases = "aliases are not read in profiles, write the value again";
 
 /// Ends the parse of a file that is too deep or too large; the complaint has been made.
@@ -117,7 +117,7 @@ class Builder : public YAML::EventHandler {
     Tree begin(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, TreeKind kind) {
         Tree tree{kind, lines_.position(mark), {}, {}, {}};
         if (++values_ > most_values) {
-            complain(tree.at, "more than 4096 values, which no profile needs; is this the right file?");
+            complain(tree.at, "more than 8192 values, which no profile needs; is this the right file?");
             throw Enough{};
         }
         if (anchor != 0) complain(tree.at, "anchors are not read in profiles, remove the word that begins with &");

@@ -34,7 +34,7 @@ struct TreeEntry {
     Tree value;
 };
 
-/// The small YAML that profiles are written in: one document of maps, lists and texts, at most 16 deep and 4096
+/// The small YAML that profiles are written in: one document of maps, lists and texts, at most 16 deep and 8192
 /// values. Anchors, aliases, merge keys, tags, duplicate keys and keys that are not texts are complained about;
 /// `text` has passed check_text. The tree holds what could be read in spite of the complaints.
 [[nodiscard]] Tree parse_tree(const std::string& text, std::vector<Complaint>& complaints);

@@ -71,16 +71,34 @@ std::uint64_t grown_root(const std::filesystem::path& image, std::uint64_t card_
     return (card_size - Card(image).root_partition()->offset) >> 20;
 }
 
-TEST_P(Boot, OnALargerCardAnswersEveryQuestionWell) {
+/// Flashes the image to a card that was full of something else: a loop device, or a file where only root has those.
+void flash_over_old_content(const std::filesystem::path& image, const std::filesystem::path& card, std::uint64_t size) {
+    {
+        std::ofstream old(card, std::ios::binary);
+        const std::string pattern(1 << 20, '\xa5');
+        for (std::uint64_t at = 0; at < size; at += pattern.size()) old.write(pattern.data(), 1 << 20);
+    }
+    const Result attached = run({{"losetup", "--find", "--show", card.string()}});
+    const std::string loop = attached.output.substr(0, attached.output.find('\n'));
+    const std::string target = attached.status == 0 ? loop : card.string();
+    const Result flashed = run({{MAKINA_IMAGE, "flash", image.string(), target, "--yes-device", target}});
+    if (attached.status == 0) run_checked({{"losetup", "--detach", loop}});
+    ASSERT_EQ(flashed.status, 0) << flashed.errors;
+    std::filesystem::resize_file(card, size);
+    figure("flashed_to_a_loop_device", attached.status == 0 ? 1 : 0);
+}
+
+TEST_P(Boot, OfAFlashedLargerCardAnswersEveryQuestionWell) {
     const Subject& subject = GetParam();
-    const std::filesystem::path file = image();
-    ASSERT_TRUE(std::filesystem::exists(file)) << file;
+    const std::filesystem::path built = image();
+    ASSERT_TRUE(std::filesystem::exists(built)) << built;
+    const std::uint64_t card_size = std::filesystem::file_size(built) + (1ULL << 30);
+    const std::filesystem::path file = scratch / "card";
+    ASSERT_NO_FATAL_FAILURE(flash_over_old_content(built, file, card_size));
     const auto written = std::filesystem::last_write_time(file);
 
-    const std::uint64_t card_size = std::filesystem::file_size(file) + (1ULL << 30);
-    const Result rehearsed =
-        run({{MAKINA_IMAGE, "rehearse", "--json", "--timeout", "1200", "--card-size", std::to_string(card_size),
-              "--question", "kernel-arguments=cat /proc/cmdline", "--question", own_settings, file.string()}});
+    const Result rehearsed = run({{MAKINA_IMAGE, "rehearse", "--json", "--timeout", "1200", "--question",
+                                   "kernel-arguments=cat /proc/cmdline", "--question", own_settings, file.string()}});
     const Json verdict = Json::parse(rehearsed.output, nullptr, false);
     ASSERT_FALSE(verdict.is_discarded()) << rehearsed.output << rehearsed.errors;
 

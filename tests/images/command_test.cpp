@@ -224,7 +224,7 @@ TEST(Help, IsThereForEveryCommand) {
     const Result all = makina({"--help"});
     EXPECT_EQ(all.status, 0);
     EXPECT_THAT(all.output, HasSubstr("Start with: makina-image build --role master-1"));
-    EXPECT_THAT(commands(), testing::IsSupersetOf({"build", "check", "inspect", "diff", "completion"}));
+    EXPECT_THAT(commands(), testing::IsSupersetOf({"build", "flash", "check", "inspect", "diff", "completion"}));
     for (const std::string& command : commands()) {
         const Result help = makina({command, "--help"});
         EXPECT_EQ(help.status, 0) << command;

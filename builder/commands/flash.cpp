@@ -1,0 +1,283 @@
+#include "builder/commands/flash.hpp"
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <fstream>
+#include <iostream>
+#include <memory>
+
+#include "builder/card/card.hpp"
+#include "builder/commands/flash_jobs.hpp"
+#include "builder/read_file.hpp"
+#include "firstboot/bundle/bundle.hpp"
+#include "firstboot/bundle/digest.hpp"
+
+namespace makina {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The map that was named, or the one that lies beside the image under the name that bmaptool looks for.
+std::optional<BlockMap> map_for(const FlashCommand& command) {
+    fs::path file = command.block_map;
+    if (file.empty()) {
+        for (fs::path name = command.image; name.has_extension() && file.empty(); name.replace_extension()) {
+            if (fs::exists(name.string() + ".bmap")) file = name.string() + ".bmap";
+        }
+    }
+    if (file.empty()) return std::nullopt;
+    return during(file.string(), [&] { return read_block_map(read_file(file)); });
+}
+
+bool is_blocks(const fs::path& file) {
+    std::string begin(PackedBlocks::first_line.size(), '\0');
+    std::ifstream stream(file, std::ios::binary);
+    return stream.read(begin.data(), static_cast<std::streamsize>(begin.size())) && begin == PackedBlocks::first_line;
+}
+
+/// A node's blocks over their base, which has to be in the cache.
+std::shared_ptr<PatchedImage> composed_of(const FlashCommand& command) {
+    return during(command.image.string(), [&] {
+        const PackedBlocks blocks = decode_blocks(read_file(command.image));
+        const fs::path base = cache_or_default(command.build.base.cache) / "bases" / blocks.base / "disk.img";
+        if (!fs::exists(base)) {
+            throw Error("its base " + blocks.base + " is not in " + base.parent_path().parent_path().string() +
+                        ": build the node again, or say --cache");
+        }
+        auto image = std::make_shared<PatchedImage>(base);
+        unpack_blocks(blocks, *image);
+        return image;
+    });
+}
+
+std::shared_ptr<Source> source_of(const FlashCommand& command) {
+    if (is_blocks(command.image)) return image_source(composed_of(command));
+    auto map = map_for(command);
+    if (map || is_packed(command.image)) return stream_source(command.image, std::move(map));
+    return image_source(std::make_shared<PatchedImage>(command.image));
+}
+
+TargetOptions target_options(const FlashCommand& command, std::uint64_t size) {
+    return {command.confirmed, command.allow_large, size};
+}
+
+void require_other(const std::vector<FlashTarget>& chosen, const FlashTarget& target) {
+    for (const FlashTarget& other : chosen) {
+        if (other.name() == target.name()) throw Mistake(target.name() + " is named twice");
+    }
+}
+
+/// Has every card chosen and confirmed before the first one is written.
+std::vector<FlashTarget> choose(const std::vector<std::string>& subjects, const FlashCommand& command,
+                                const TargetOptions& options) {
+    std::vector<FlashTarget> targets;
+    for (std::size_t i = 0; i < subjects.size(); ++i) {
+        FlashTarget target = i < command.devices.size() ? target_named(command.devices[i], options)
+                                                        : ask_for_target(subjects[i], options);
+        require_other(targets, target);
+        confirm(target, subjects[i], options);
+        targets.push_back(std::move(target));
+    }
+    return targets;
+}
+
+/// What the ledger notes of a card. `card` is that of its bundle.
+FlashReceipt receipt_of(const std::string& node, const std::string& card, const FlashTarget& target,
+                        const FlashOutcome& outcome) {
+    FlashReceipt receipt;
+    receipt.node = node;
+    receipt.card = card.empty() ? std::string(32, '0') : card;
+    receipt.medium = target.id();
+    receipt.verified = outcome.flashed.has_value();
+    receipt.sha256 = receipt.verified ? outcome.flashed->digest : std::string(64, '0');
+    receipt.bytes = receipt.verified ? outcome.flashed->written : 0;
+    receipt.time = seconds_now();
+    return receipt;
+}
+
+/// The bundle that an image carries, as its cluster's ledger knows it. None for an image that is packed, somebody
+/// else's, or of a cluster whose keys are not here.
+struct KnownImage {
+    Keys keys;
+    LedgerEntry entry;
+};
+std::optional<KnownImage> known_image(const FlashCommand& command) {
+    try {
+        if (is_packed(command.image)) return std::nullopt;
+        const Card card(command.image);
+        const auto manifest = card.manifest();
+        if (!manifest || !card.exists(Bundle::path)) return std::nullopt;
+        if (keys_folder(keys_folder_of(manifest->cluster, command.build.keyring)) == KeysFolder::missing)
+            return std::nullopt;
+        Keys keys = open_keys(manifest->cluster, command.build.keyring);
+        const std::string hash = sha256(card.read_file(Bundle::path));
+        for (const LedgerEntry& entry : keys.ledger()) {
+            if (entry.sha256 == hash) return KnownImage{std::move(keys), entry};
+        }
+        return std::nullopt;
+    } catch (const Mistake&) {
+        throw;
+    } catch (const Error&) {
+        return std::nullopt;  // not one of ours: it is written as it is, and no ledger is for it
+    }
+}
+
+int exit_code_of(const std::vector<FlashOutcome>& outcomes) {
+    const auto is_good = [](const FlashOutcome& outcome) { return outcome.flashed.has_value(); };
+    return std::all_of(outcomes.begin(), outcomes.end(), is_good) ? 0 : 1;
+}
+
+/// 0 if it is known only at the end.
+std::uint64_t size_of_image(const FlashCommand& command) {
+    if (is_blocks(command.image)) return composed_of(command)->size();
+    return is_packed(command.image) ? 0 : fs::file_size(command.image);
+}
+
+int flash_image(const FlashCommand& command) {
+    if (!fs::is_regular_file(command.image)) throw Mistake(command.image.string() + ": there is no such image file");
+    std::error_code failed;
+    for (const fs::path& device : command.devices) {
+        if (fs::equivalent(device, command.image, failed))
+            throw Mistake(device.string() + " is the image itself: name the device behind it");
+    }
+    const std::uint64_t size = size_of_image(command);
+    const TargetOptions options = target_options(command, size);
+    const std::string subject = command.image.filename();
+    const std::vector<FlashTarget> targets =
+        choose(std::vector<std::string>(std::max<std::size_t>(command.devices.size(), 1), subject), command, options);
+    auto known = known_image(command);
+    std::vector<FlashJob> jobs;
+    jobs.reserve(targets.size());
+    for (const FlashTarget& target : targets)
+        jobs.push_back({subject, target, [&command] { return source_of(command); }});
+    const std::vector<FlashOutcome> outcomes = run_flash_jobs(jobs, command, options);
+    for (std::size_t i = 0; known && i < jobs.size(); ++i)
+        known->keys.note_flashed(receipt_of(known->entry.node, known->entry.card, targets[i], outcomes[i]));
+    return exit_code_of(outcomes);
+}
+
+/// Nodes whose cards are written at the same time: as many as there are devices.
+std::vector<FlashOutcome> flash_together(const std::vector<const Node*>& nodes, const FlashCommand& command,
+                                         ImageBuilder& builder) {
+    std::vector<std::string> names;
+    names.reserve(nodes.size());
+    for (const Node* const node : nodes) names.push_back(node->name);
+    const std::vector<FlashTarget> targets = choose(names, command, target_options(command, 0));
+    std::vector<FlashJob> jobs;
+    std::vector<std::string> cards;
+    for (std::size_t i = 0; i < nodes.size(); ++i) {
+        const ComposedImage composed =
+            during("building " + names[i], [&, i] { return builder.compose(*nodes[i], targets[i].name()); });
+        auto source = image_source(composed.image);
+        if (targets[i].device) {
+            const auto reason = refusal(*targets[i].device, composed.image->size(), command.allow_large);
+            if (reason) throw Mistake(*reason);
+        }
+        cards.push_back(composed.card);
+        jobs.push_back({names[i], targets[i], [source] { return source; }});
+    }
+    std::vector<FlashOutcome> outcomes = run_flash_jobs(jobs, command, target_options(command, 0));
+    for (std::size_t i = 0; i < jobs.size(); ++i)
+        builder.note_flashed(receipt_of(names[i], cards[i], targets[i], outcomes[i]));
+    return outcomes;
+}
+
+void ask_for_next(const std::vector<const Node*>& nodes) {
+    std::string names;
+    for (const Node* const node : nodes) names += (names.empty() ? "" : ", ") + node->name;
+    if (isatty(STDIN_FILENO) == 0) throw Mistake("nobody is there to put in the next cards, for " + names);
+    std::cerr << "put in the next cards, for " << names << ", and press Enter: " << std::flush;
+    std::string line;
+    if (!std::getline(std::cin, line)) throw Mistake("nothing was typed: no card was written for " + names);
+}
+
+int flash_nodes(const FlashCommand& command) {
+    const Profile profile = load_profile(profile_or_default(command.build.profile));
+    std::vector<const Node*> nodes;
+    if (!command.build.all) nodes.push_back(&node_named(profile, command.build.node));
+    for (const Node& node : profile.nodes) {
+        if (command.build.all) nodes.push_back(&node);
+    }
+    if (command.devices.size() > nodes.size())
+        throw Mistake("more devices than nodes: " + std::to_string(command.devices.size()) + " and " +
+                      std::to_string(nodes.size()));
+    Reporter reporter(command.build.json);
+    ImageBuilder builder(command.build, profile, reporter);
+    const std::size_t width = std::max<std::size_t>(command.devices.size(), 1);
+    std::string failed;
+    std::size_t verified = 0;
+    for (std::size_t at = 0; at < nodes.size(); at += width) {
+        const auto begin = nodes.begin() + static_cast<std::ptrdiff_t>(at);
+        const std::vector<const Node*> some(begin,
+                                            begin + static_cast<std::ptrdiff_t>(std::min(width, nodes.size() - at)));
+        if (at > 0 && !command.devices.empty()) ask_for_next(some);
+        const std::vector<FlashOutcome> outcomes = flash_together(some, command, builder);
+        for (std::size_t i = 0; i < some.size(); ++i) {
+            if (outcomes[i].flashed) ++verified;
+            if (!outcomes[i].flashed) failed += (failed.empty() ? "" : ", ") + some[i]->name;
+        }
+    }
+    if (command.build.all && !command.build.json && !command.quiet) {
+        std::cerr << verified << " of " << nodes.size() << " cards are verified"
+                  << (failed.empty() ? "" : "; failed: " + failed) << '\n';
+    }
+    return failed.empty() ? 0 : 1;
+}
+
+}  // namespace
+
+int flash_cards(const FlashCommand& command) {
+    if (command.list) {
+        std::cout << list_of_targets(target_options(command, 0));
+        return 0;
+    }
+    const bool by_node = command.build.all || !command.build.node.empty();
+    if (!by_node && command.image.empty())
+        throw Mistake("say which image, or which node with --role NODE, or --all for every node");
+    return by_node ? flash_nodes(command) : flash_image(command);
+}
+
+void add_flash_options(CLI::App& app, FlashCommand& command) {
+    app.add_option("--yes-device", command.confirmed,
+                   "overwrite this device without asking: its name in /dev/disk/by-id; can be said several times")
+        ->type_name("BY-ID")
+        ->allow_extra_args(false);
+    app.add_flag("--allow-large", command.allow_large, "take a card of more than 512 GB");
+    app.add_flag("--no-probe", command.no_probe, "do not look for a capacity that the card only claims");
+    app.add_flag("--quiet", command.quiet, "say nothing unless something fails");
+}
+
+void add_flash(CLI::App& app, int& exit_code) {
+    const auto command = std::make_shared<FlashCommand>();
+    const auto words = std::make_shared<std::vector<fs::path>>();
+    CLI::App* const flash = app.add_subcommand("flash", "write an image to a card, and read it back");
+    flash->footer(
+        "Example: makina-image flash --role master-1\n"
+        "Or of anybody's image: makina-image flash raspios.img.xz /dev/sdb\n"
+        "Without a device it shows the cards that are there and asks. Disks of this machine are never written.");
+    flash
+        ->add_option("image-and-devices", *words,
+                     "an image file (raw, xz, zstd, gzip) unless a node is named, then the devices")
+        ->type_name("[IMAGE] [DEVICE...]");
+    flash->add_option("--bmap", command->block_map, "the image's block map (default: the .bmap beside it)")
+        ->type_name("FILE");
+    flash->add_flag("--list", command->list, "show the devices that are there, write nothing");
+    auto* const node =
+        flash->add_option("--role,--node", command->build.node, "write this node's own image, made on the way")
+            ->type_name("NODE");
+    flash->add_flag("--all", command->build.all, "every node of the profile, each to a card of its own")
+        ->excludes(node);
+    add_node_options(*flash, command->build);
+    add_flash_options(*flash, *command);
+    flash->callback([command, words, &exit_code] {
+        command->build.source_date_epoch = source_date_epoch();
+        const bool by_node = command->build.all || !command->build.node.empty();
+        command->devices.assign(words->begin() + (by_node || words->empty() ? 0 : 1), words->end());
+        if (!by_node && !words->empty()) command->image = words->front();
+        exit_code = flash_cards(*command);
+    });
+}
+
+}  // namespace makina

@@ -1,0 +1,151 @@
+#include "builder/commands/flash_target.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <iostream>
+
+#include "builder/commands/cluster.hpp"
+#include "builder/commands/terminal.hpp"
+
+namespace makina {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Makers count in thousands, and so do people who look at a card.
+std::string card_size(std::uint64_t bytes) {
+    return tenths(static_cast<double>(bytes) / 1e9) + " GB";
+}
+
+/// "Generic SD/MMC, serial 058F63666433, 31.9 GB"; what a device says of itself is not trusted to be printable.
+std::string description(const DeviceFacts& facts) {
+    std::string text = facts.model.empty() ? "unknown model" : facts.model;
+    text += facts.serial.empty() ? ", no serial number" : ", serial " + facts.serial;
+    return printable(text + ", " + card_size(facts.size));
+}
+
+std::string content(const DeviceFacts& facts) {
+    std::string text;
+    for (const DeviceFacts::Part& part : facts.parts) {
+        text += "    " + part.name + "  " + card_size(part.size) + (part.file_system.empty() ? "" : "  ") +
+                part.file_system + (part.label.empty() ? "" : "  \"" + part.label + "\"") + "\n";
+    }
+    return printable(text.empty() ? "    nothing that is known\n" : text);
+}
+
+bool is_confirmed(const FlashTarget& target, const std::vector<std::string>& confirmed) {
+    return std::any_of(confirmed.begin(), confirmed.end(), [&](const std::string& name) {
+        const std::string id = fs::path(name).filename();
+        if (target.device && !target.device->ids.empty()) {
+            return std::find(target.device->ids.begin(), target.device->ids.end(), id) != target.device->ids.end();
+        }
+        return name == target.name();
+    });
+}
+
+std::string asked(const std::string& question) {
+    std::cerr << question << std::flush;
+    std::string line;
+    if (!std::getline(std::cin, line)) throw Mistake("nothing was typed: nothing was written");
+    return line;
+}
+
+void require_terminal(const FlashTarget& target) {
+    if (isatty(STDIN_FILENO) != 0) return;
+    const std::string id = target.device && !target.device->ids.empty() ? target.device->ids.front() : target.name();
+    throw Mistake("nobody is there to confirm that " + target.name() + " is overwritten: say --yes-device " + id +
+                  " if it is meant");
+}
+
+std::vector<DeviceFacts> candidates(const TargetOptions& options) {
+    std::vector<DeviceFacts> found = list_devices();
+    const auto is_none = [&](const DeviceFacts& facts) {
+        return facts.bus == Bus::loop || refusal(facts, options.image_size, options.allow_large).has_value();
+    };
+    found.erase(std::remove_if(found.begin(), found.end(), is_none), found.end());
+    return found;
+}
+
+}  // namespace
+
+std::string FlashTarget::id() const {
+    if (!device) return fs::absolute(file).string();
+    if (!device->ids.empty()) return device->ids.front();
+    return device->serial.empty() ? name() : device->serial;
+}
+
+FlashTarget target_named(const fs::path& path, const TargetOptions& options) {
+    fs::path place = path;
+    std::error_code failed;
+    if (!fs::exists(place, failed) && fs::exists("/dev/disk/by-id" / place, failed)) place = "/dev/disk/by-id" / place;
+    if (const auto number = device_number(place)) {
+        const DeviceFacts facts = read_device(*number);
+        if (const auto reason = refusal(facts, options.image_size, options.allow_large)) throw Mistake(*reason);
+        return {facts, {}};
+    }
+    const fs::path absolute = fs::absolute(path).lexically_normal();
+    if (absolute.string().rfind("/dev/", 0) == 0 && !fs::is_regular_file(absolute, failed))
+        throw Mistake(path.string() + ": there is no such device");
+    if (fs::exists(absolute, failed) && !fs::is_regular_file(absolute, failed))
+        throw Mistake(path.string() + " is neither a block device nor a plain file");
+    if (!fs::is_directory(absolute.parent_path(), failed))
+        throw Mistake(absolute.parent_path().string() + ": there is no such folder");
+    require_free_file(absolute);
+    return {std::nullopt, path};
+}
+
+std::string list_of_targets(const TargetOptions& options) {
+    std::string text;
+    for (const DeviceFacts& facts : list_devices()) {
+        if (facts.bus == Bus::loop) continue;
+        const auto reason = refusal(facts, options.image_size, options.allow_large);
+        text += "/dev/" + facts.name + "  " + description(facts) + "\n";
+        text += reason ? "    not possible: " + printable(*reason) + "\n" : content(facts);
+        for (const std::string& id : facts.ids) text += "    /dev/disk/by-id/" + printable(id) + "\n";
+    }
+    return text.empty() ? "no device is there\n" : text;
+}
+
+FlashTarget ask_for_target(const std::string& what, const TargetOptions& options) {
+    if (isatty(STDIN_FILENO) == 0)
+        throw Mistake("say which device " + what +
+                      " is written to; makina-image flash --list shows those that are there");
+    for (;;) {
+        const std::vector<DeviceFacts> found = candidates(options);
+        for (std::size_t i = 0; i < found.size(); ++i) {
+            std::cerr << i + 1 << "  /dev/" << found[i].name << "  " << description(found[i]) << '\n'
+                      << content(found[i]);
+        }
+        if (found.empty()) std::cerr << "no card is there that could take " << what << '\n';
+        const std::string answer =
+            asked(found.empty() ? "put one in and press Enter, or q to leave: "
+                                : "which one takes " + what + "? Its number, Enter to look again, q to leave: ");
+        if (answer == "q") throw Mistake("nothing was written");
+        for (std::size_t i = 0; i < found.size(); ++i) {
+            if (answer == std::to_string(i + 1)) return {found[i], {}};
+        }
+    }
+}
+
+void confirm(const FlashTarget& target, const std::string& what, const TargetOptions& options) {
+    std::error_code failed;
+    const bool is_new = !target.device && (!fs::exists(target.file, failed) || fs::is_empty(target.file, failed));
+    if (is_new || is_confirmed(target, options.confirmed)) return;
+    require_terminal(target);
+    const std::string expected = target.device ? confirmation_of(*target.device) : target.file.filename().string();
+    std::cerr << what << " goes to " << target.name() << '\n';
+    if (target.device) std::cerr << "  " << description(*target.device) << "; on it now:\n" << content(*target.device);
+    const bool by_serial = target.device && target.device->serial.size() >= 4;
+    const std::string answer =
+        asked("everything on it is lost. To go on, type " +
+              (by_serial ? std::string("the last four characters of its serial number: ") : expected + ": "));
+    if (answer != expected) throw Mistake("that is not " + target.name() + ": nothing was written");
+}
+
+std::shared_ptr<Medium> open_target(const FlashTarget& target, const TargetOptions& options) {
+    if (target.device) return open_card(*target.device, options.image_size, options.allow_large);
+    return open_file_medium(target.file);
+}
+
+}  // namespace makina

@@ -1,0 +1,344 @@
+#include "builder/flash/flash.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <mutex>
+#include <vector>
+
+#include "builder/flash/crew.hpp"
+#include "builder/flash/probe.hpp"
+#include "firstboot/bundle/digest.hpp"
+
+namespace makina {
+namespace {
+
+constexpr std::uint64_t block = Medium::block;
+/// No card's own cache holds more than half of this; what lies so far back is answered by its memory.
+constexpr std::uint64_t beyond_caches = std::uint64_t{128} << 20;
+
+struct Written {
+    Piece piece;
+    std::string hash;  ///< hex; empty for zeros
+};
+
+/// One image on its way to one medium. Threads that hang keep it alive.
+class Flashing : public std::enable_shared_from_this<Flashing> {
+  public:
+    Flashing(std::shared_ptr<Source> source, std::shared_ptr<Medium> medium, const FlashOptions& options)
+        : source_(std::move(source)), medium_(std::move(medium)), options_(options), head_(piece_size, '\0') {
+        if (medium_->is_file()) options_.stall_seconds *= 10;
+    }
+
+    Flashed run();
+    /// After a fault: makes sure that nothing can be booted. Gives the state of the medium, for people.
+    std::string condemn(bool hangs);
+
+  private:
+    void require_same(const char* when);
+    /// Lets a thread do it, so that a medium that hangs does not hang us.
+    void guarded(FlashPhase phase, const std::function<void(Flashing&)>& work, bool interruptible = true);
+    void empty_head();
+    void prepare();
+    void write();
+    bool write_step(char* buffer);
+    void settle();
+    void write_filler();
+    void verify();
+    void check_marks();
+    bool verify_step(char* buffer);
+    void finish();
+    void read_head_back(char* buffer);
+    [[nodiscard]] std::uint64_t end() const { return (size_ + block - 1) / block * block; }
+    [[nodiscard]] std::uint64_t head_size() const { return std::min(piece_size, medium_->size()); }
+    [[nodiscard]] std::string digest() const;
+
+    std::shared_ptr<Source> source_;
+    std::shared_ptr<Medium> medium_;
+    FlashOptions options_;
+    std::optional<std::uint64_t> sequence_;
+    std::string head_;  ///< the image's first MiB, kept for the end
+    std::mutex source_mutex_, pieces_mutex_;
+    std::vector<Written> pieces_;  ///< all but those of the head
+    std::vector<Written> head_pieces_;
+    std::optional<CapacityProbe> probe_;
+    std::uint64_t size_ = 0;  ///< of the image
+    std::size_t verify_at_ = 0;
+    std::atomic<std::uint64_t> verified_ = 0;
+    std::uint64_t to_verify_ = 0;
+    /// What is in the medium's first MiB.
+    enum class Head { old, unknown, empty } at_head_ = Head::old;
+};
+
+void Flashing::require_same(const char* when) {
+    if (medium_->sequence() == sequence_) return;
+    throw Error(medium_->name() + ": another card is in the reader than " + when + ": begin again");
+}
+
+void Flashing::guarded(FlashPhase phase, const std::function<void(Flashing&)>& work, bool interruptible) {
+    FlashOptions options = options_;
+    options.in_flight = 1;
+    if (!interruptible) options.is_interrupted = [] { return false; };
+    const auto self = shared_from_this();
+    const auto step = [self, work](char*) {
+        work(*self);
+        return false;
+    };
+    Crew{options}.run(step, [phase] { return FlashProgress{phase, 0, 0}; });
+}
+
+/// The block with the partition table goes first, for machines that are switched off just then.
+void Flashing::empty_head() {
+    const AlignedBuffer zeros(piece_size);
+    std::memset(zeros.data(), 0, piece_size);
+    at_head_ = Head::unknown;
+    write_whole(*medium_, zeros.data(), block, 0);
+    write_whole(*medium_, zeros.data(), head_size(), 0);
+    sync_medium(*medium_);
+    at_head_ = Head::empty;
+}
+
+/// The old image goes first, so that what follows can stop at any moment.
+void Flashing::prepare() {
+    const std::uint64_t known = source_->size().value_or(0);
+    if (known > medium_->size()) {
+        throw Error("the image has " + std::to_string(known) + " bytes, but " + medium_->name() + " only " +
+                    std::to_string(medium_->size()));
+    }
+    empty_head();
+    if (medium_->is_file()) return;
+    // A backup of an old GPT, and signatures of RAID, LVM and ZFS, lie at the end.
+    const AlignedBuffer zeros(piece_size);
+    std::memset(zeros.data(), 0, piece_size);
+    write_whole(*medium_, zeros.data(), head_size(), medium_->size() - head_size());
+    sync_medium(*medium_);
+    if (!options_.probe) return;
+    probe_.emplace(*medium_, known);
+    probe_->write();
+    sync_and_forget(*medium_);
+    probe_->check(probe_->marks());
+}
+
+bool Flashing::write_step(char* buffer) {
+    std::optional<Piece> piece;
+    {
+        const std::lock_guard<std::mutex> guard(source_mutex_);
+        piece = source_->next(buffer);
+    }
+    if (!piece) return false;
+    if (piece->offset + piece->size > medium_->size())
+        throw Error("the image is larger than the " + std::to_string(medium_->size()) + " bytes of " + medium_->name());
+    const bool in_head = piece->offset < piece_size;
+    Written written{*piece, {}};
+    if (!piece->zero) {
+        source_->fill(*piece, buffer);
+        Sha256 hash;
+        hash.update({buffer, piece->size});
+        written.hash = hash.hex();
+        if (!in_head) write_whole(*medium_, buffer, piece->size, piece->offset);
+    } else if (!in_head) {
+        zero_range(*medium_, piece->offset, piece->size, buffer);
+    }
+    const std::lock_guard<std::mutex> guard(pieces_mutex_);
+    if (in_head && !piece->zero) std::memcpy(&head_[piece->offset], buffer, piece->size);
+    (in_head ? head_pieces_ : pieces_).push_back(std::move(written));
+    return true;
+}
+
+void Flashing::write() {
+    const auto self = shared_from_this();
+    Crew{options_}.run([self](char* buffer) { return self->write_step(buffer); },
+                       [&] {
+                           return FlashProgress{FlashPhase::writing, source_->done(), source_->total()};
+                       });
+    if (!source_->size()) throw Error("the image's end was not found");
+    size_ = *source_->size();
+    const auto by_offset = [](const Written& a, const Written& b) { return a.piece.offset < b.piece.offset; };
+    std::sort(pieces_.begin(), pieces_.end(), by_offset);
+    std::sort(head_pieces_.begin(), head_pieces_.end(), by_offset);
+    for (const Written& written : pieces_) to_verify_ += written.piece.size;
+}
+
+void Flashing::settle() {
+    if (probe_ && to_verify_ < beyond_caches) write_filler();
+    sync_and_forget(*medium_);
+}
+
+/// A small image could be answered from a card's cache alone: other bytes push it out, behind the image, where no mark
+/// is.
+void Flashing::write_filler() {
+    const AlignedBuffer filler(piece_size);
+    std::memset(filler.data(), 0xa5, piece_size);
+    std::uint64_t left = beyond_caches - to_verify_;
+    for (std::uint64_t at = end() / piece_size * piece_size + piece_size;
+         left >= piece_size && at + 2 * piece_size <= medium_->size(); at += piece_size) {
+        const auto mark = std::lower_bound(probe_->marks().begin(), probe_->marks().end(), at);
+        if (mark != probe_->marks().end() && *mark < at + piece_size) continue;
+        write_whole(*medium_, filler.data(), piece_size, at);
+        left -= piece_size;
+    }
+}
+
+bool Flashing::verify_step(char* buffer) {
+    const Written* written = nullptr;
+    {
+        const std::lock_guard<std::mutex> guard(pieces_mutex_);
+        if (verify_at_ == pieces_.size()) return false;
+        written = &pieces_[verify_at_++];
+    }
+    const Piece& piece = written->piece;
+    read_whole(*medium_, buffer, piece.size, piece.offset);
+    if (!(piece.zero ? is_zero(buffer, piece.size) : sha256({buffer, piece.size}) == written->hash)) {
+        throw Error("what " + medium_->name() + " gives back at byte " + std::to_string(piece.offset) +
+                    " is not what was written: the card or the reader is bad");
+    }
+    verified_ += piece.size;
+    return true;
+}
+
+void Flashing::verify() {
+    const auto self = shared_from_this();
+    Crew{options_}.run([self](char* buffer) { return self->verify_step(buffer); },
+                       [&] {
+                           return FlashProgress{FlashPhase::verifying, verified_, to_verify_};
+                       });
+}
+
+void Flashing::check_marks() {
+    if (!probe_) return;
+    std::vector<Extent> covered;
+    for (const Written& written : pieces_) covered.push_back({written.piece.offset, written.piece.size});
+    covered = in_order(std::move(covered));
+    std::vector<std::uint64_t> marks;
+    const AlignedBuffer buffer(block);
+    for (const std::uint64_t mark : probe_->marks()) {
+        if (in_both(covered, {{mark, block}}).empty()) marks.push_back(mark);
+    }
+    probe_->check(marks);
+    std::memset(buffer.data(), 0, block);
+    for (const std::uint64_t mark : marks) write_whole(*medium_, buffer.data(), block, mark);
+}
+
+void Flashing::read_head_back(char* buffer) {
+    read_whole(*medium_, buffer, head_size(), 0);
+    if (std::memcmp(buffer, head_.data(), head_size()) != 0)
+        throw Error("the first MiB of " + medium_->name() + " is not as it was written: the card or the reader is bad");
+    if (medium_->is_file()) return;
+    const std::uint64_t tail = std::max(end(), medium_->size() - head_size());
+    if (tail >= medium_->size()) return;
+    read_whole(*medium_, buffer, medium_->size() - tail, tail);
+    if (!is_zero(buffer, medium_->size() - tail))
+        throw Error("the last MiB of " + medium_->name() + " is not empty: the card or the reader is bad");
+}
+
+/// The block with the partition table is a write of its own: with it the medium becomes one that boots.
+void Flashing::finish() {
+    const AlignedBuffer buffer(piece_size);
+    std::memcpy(buffer.data(), head_.data(), piece_size);
+    at_head_ = Head::unknown;
+    if (head_size() > block) write_whole(*medium_, buffer.data() + block, head_size() - block, block);
+    sync_medium(*medium_);
+    require_same("when it was written");
+    write_whole(*medium_, buffer.data(), block, 0);
+    sync_and_forget(*medium_);
+    read_head_back(buffer.data());
+    if (medium_->finish(size_) != 0) throw_system("finishing " + medium_->name());
+    require_same("when it was written");
+}
+
+std::string Flashing::digest() const {
+    Sha256 hash;
+    for (const std::vector<Written>* const part : {&head_pieces_, &pieces_}) {
+        for (const auto& [piece, of_piece] : *part) {
+            hash.update(std::to_string(piece.offset) + " " + std::to_string(piece.size) + " " +
+                        (piece.zero ? "zero" : of_piece) + "\n");
+        }
+    }
+    return hash.hex();
+}
+
+Flashed Flashing::run() {
+    using Clock = std::chrono::steady_clock;
+    const auto seconds = [](Clock::time_point from, Clock::time_point to) {
+        return std::chrono::duration<double>(to - from).count();
+    };
+    const auto started = Clock::now();
+    sequence_ = options_.sequence ? options_.sequence : medium_->sequence();
+    require_same("when it was chosen");
+    guarded(FlashPhase::preparing, [](Flashing& self) { self.prepare(); });
+    require_same("when it was chosen");
+    write();
+    guarded(FlashPhase::writing, [](Flashing& self) { self.settle(); });
+    const auto wrote = Clock::now();
+    require_same("when it was written");
+    verify();
+    require_same("when it was written");
+    guarded(FlashPhase::verifying, [](Flashing& self) { self.check_marks(); });
+    guarded(
+        FlashPhase::finishing, [](Flashing& self) { self.finish(); }, false);
+    Flashed flashed;
+    flashed.size = size_;
+    for (const std::vector<Written>* const part : {&head_pieces_, &pieces_}) {
+        for (const Written& written : *part)
+            (written.piece.zero ? flashed.zeroed : flashed.written) += written.piece.size;
+    }
+    flashed.digest = digest();
+    flashed.write_seconds = seconds(started, wrote);
+    flashed.verify_seconds = seconds(wrote, Clock::now());
+    return flashed;
+}
+
+std::string Flashing::condemn(bool hangs) {
+    const char* const empty = "it does not boot: its first MiB is empty";
+    if (at_head_ == Head::old) return "nothing was written to it";
+    const bool was_empty = at_head_ == Head::empty;
+    if (was_empty && hangs) return empty;
+    if (hangs) return "and its first MiB could not be emptied: do not use it";
+    // What is in the reader now may be somebody else's.
+    if (medium_->sequence() != sequence_)
+        return was_empty ? "the one that was taken out does not boot"
+                         : "the one that was taken out is not verified: do not use it";
+    try {
+        // Once more if it was: a card with less memory than it claims puts other things there.
+        guarded(
+            FlashPhase::finishing, [](Flashing& self) { self.empty_head(); }, false);
+        return empty;
+    } catch (const Error& error) {
+        if (was_empty) return empty;
+        return std::string("and its first MiB could not be emptied (") + error.what() + "): do not use it";
+    }
+}
+
+}  // namespace
+
+std::string to_string(FlashPhase phase) {
+    switch (phase) {
+        case FlashPhase::preparing:
+            return "prepare";
+        case FlashPhase::writing:
+            return "write";
+        case FlashPhase::verifying:
+            return "verify";
+        case FlashPhase::finishing:
+            return "finish";
+    }
+    throw Error("an unknown phase");
+}
+
+Flashed flash(const std::shared_ptr<Source>& source, const std::shared_ptr<Medium>& medium,
+              const FlashOptions& options) {
+    const auto flashing = std::make_shared<Flashing>(source, medium, options);
+    try {
+        return flashing->run();
+    } catch (const Untrusted& error) {
+        throw Untrusted(std::string(error.what()) + "; " + flashing->condemn(false));
+    } catch (const Stalled& error) {
+        throw Error(std::string(error.what()) + "; " + flashing->condemn(true));
+    } catch (const std::exception& error) {
+        throw Error(std::string(error.what()) + "; " + flashing->condemn(false));
+    }
+}
+
+}  // namespace makina

@@ -1,0 +1,313 @@
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <pty.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "builder/flash/device.hpp"
+#include "builder/process.hpp"
+#include "firstboot/bundle/error.hpp"
+#include "tests/flash/card_model.hpp"
+#include "tests/flash/suite.hpp"
+#include "tests/unit/scratch.hpp"
+#include "tests/unit/small_image.hpp"
+
+namespace makina::flashing {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr std::uint64_t mib = 1 << 20;
+
+/// A file as a block device; losetup takes root.
+class Loop {
+  public:
+    explicit Loop(const fs::path& file) {
+        const Result made = run({{"losetup", "--find", "--show", file.string()}});
+        if (made.status == 0) name_ = made.output.substr(0, made.output.find('\n'));
+    }
+    Loop(const Loop&) = delete;
+    Loop& operator=(const Loop&) = delete;
+    ~Loop() { release(); }
+    void release() {
+        if (!name_.empty()) (void)run({{"losetup", "--detach", name_}});
+        name_.clear();
+    }
+    /// Another card in the same reader.
+    void change(const fs::path& file) {
+        const std::string name = name_;
+        run_checked({{"losetup", "--detach", name}});
+        run_checked({{"losetup", name, file.string()}});
+    }
+    [[nodiscard]] const std::string& name() const { return name_; }
+
+  private:
+    std::string name_;
+};
+
+class Program : public testing::Test {
+  protected:
+    Program() : image_(scratch_ / "small.img"), target_(scratch_ / "card") {
+        small_image::make(image_, "master-1");
+        small_image::put_root(image_, "/numbers", std::string(5 << 20, 'n'));
+    }
+    [[nodiscard]] std::vector<std::string> command(const std::string& target,
+                                                   const std::vector<std::string>& more = {}) const {
+        std::vector<std::string> argv = {MAKINA_IMAGE, "flash", image_.string(), target, "--yes-device", target};
+        argv.insert(argv.end(), more.begin(), more.end());
+        return argv;
+    }
+    void make_disk(const fs::path& file, std::uint64_t size, char old = 'o') const {
+        std::ofstream(file, std::ios::binary) << std::string(size, old);
+    }
+    [[nodiscard]] bool has_image(const fs::path& target) const {
+        PatchedImage image(image_);
+        const PatchedImage card(target);
+        std::string a(1 << 20, '\0');
+        std::string b = a;
+        for (const Extent& used : used_by_image(image)) {
+            for (std::uint64_t at = used.offset; at < used.end(); at += a.size()) {
+                const std::size_t part = std::min<std::uint64_t>(a.size(), used.end() - at);
+                image.read(at, a.data(), part);
+                card.read(at, b.data(), part);
+                if (a.compare(0, part, b, 0, part) != 0) return false;
+            }
+        }
+        return true;
+    }
+    [[nodiscard]] static bool is_bootable(const fs::path& target) {
+        std::string block(4096, '\0');
+        PatchedImage(target).read(0, block.data(), block.size());
+        return block != std::string(4096, '\0');
+    }
+
+    Scratch scratch_;
+    fs::path image_, target_;
+};
+
+/// Starts it and kills it after so long; gives the seconds that it ran if it ended before.
+std::optional<double> kill_after(const std::vector<std::string>& argv, std::chrono::duration<double> delay) {
+    const auto started = std::chrono::steady_clock::now();
+    const pid_t pid = fork();
+    if (pid == 0) {
+        const int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+        for (const int stream : {0, 1, 2}) dup2(nothing, stream);
+        std::vector<char*> words;
+        words.reserve(argv.size() + 1);
+        for (const std::string& word : argv) words.push_back(const_cast<char*>(word.c_str()));
+        words.push_back(nullptr);
+        execv(words[0], words.data());
+        _exit(127);
+    }
+    int status = 0;
+    while (std::chrono::steady_clock::now() - started < delay) {
+        if (waitpid(pid, &status, WNOHANG) == pid)
+            return std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+        std::this_thread::sleep_for(std::chrono::microseconds(200));
+    }
+    kill(pid, SIGKILL);
+    waitpid(pid, &status, 0);
+    return std::nullopt;
+}
+
+TEST_F(Program, WritesAFileThatIsTheImage) {
+    const Result result = run({command(target_.string(), {"--json"})});
+    ASSERT_EQ(result.status, 0) << result.errors;
+    EXPECT_TRUE(has_image(target_));
+    EXPECT_EQ(fs::file_size(target_), fs::file_size(image_));
+    EXPECT_EQ(fs::status(target_).permissions(), fs::perms::owner_read | fs::perms::owner_write);
+    const auto last = nlohmann::json::parse(result.output.substr(result.output.rfind("{\"event\":\"flashed\"")));
+    EXPECT_EQ(last["verdict"], "verified");
+    EXPECT_EQ(last["size"], fs::file_size(image_));
+    EXPECT_EQ(last["target"], target_.string());
+}
+
+TEST_F(Program, RefusesWhatIsNoCard) {
+    const auto refused = [&](const std::vector<std::string>& more, const std::string& words) {
+        std::vector<std::string> argv = {MAKINA_IMAGE, "flash", image_.string()};
+        argv.insert(argv.end(), more.begin(), more.end());
+        const Result result = run({argv});
+        EXPECT_EQ(result.status, 2) << words;
+        EXPECT_NE(result.errors.find(words), std::string::npos) << result.errors;
+    };
+    refused({"/dev/null"}, "/dev/null: there is no such device");
+    refused({"/dev/sdzz"}, "/dev/sdzz: there is no such device");
+    refused({scratch_.path().string()}, "is neither a block device nor a plain file");
+    refused({image_.string()}, "is the image itself");
+    refused({(scratch_ / "no/card").string()}, "there is no such folder");
+    refused({}, "say which device");
+    make_disk(target_, 4096);
+    refused({target_.string()}, "say --yes-device");
+    refused({target_.string(), target_.string(), "--yes-device", target_.string()}, "is named twice");
+    EXPECT_EQ(slurp(target_), std::string(4096, 'o'));
+    fs::create_symlink(target_, scratch_ / "link");
+    EXPECT_EQ(run({command((scratch_ / "link").string())}).status, 1);
+    EXPECT_EQ(slurp(target_), std::string(4096, 'o'));
+}
+
+/// Runs it on a terminal, types the answer at the question; gives what it said and its exit code.
+std::pair<std::string, int> on_a_terminal(const std::vector<std::string>& argv, const std::string& answer) {
+    int terminal = -1;
+    const pid_t pid = forkpty(&terminal, nullptr, nullptr, nullptr);
+    if (pid == 0) {
+        std::vector<char*> words;
+        words.reserve(argv.size() + 1);
+        for (const std::string& word : argv) words.push_back(const_cast<char*>(word.c_str()));
+        words.push_back(nullptr);
+        execv(words[0], words.data());
+        _exit(127);
+    }
+    const Descriptor owned(terminal);
+    std::string said;
+    std::array<char, 4096> buffer{};
+    bool answered = false;
+    // The terminal ends with EIO when nobody has its other side open.
+    for (ssize_t got = 0; (got = read(terminal, buffer.data(), buffer.size())) > 0;) {
+        said.append(buffer.data(), static_cast<std::size_t>(got));
+        if (answered || said.find("To go on, type") == std::string::npos) continue;
+        answered = write(terminal, answer.data(), answer.size()) == static_cast<ssize_t>(answer.size());
+    }
+    int status = 0;
+    waitpid(pid, &status, 0);
+    return {said, WIFEXITED(status) ? WEXITSTATUS(status) : 128};
+}
+
+TEST_F(Program, AsksAPersonAndTakesNoOtherAnswer) {
+    make_disk(target_, 4096);
+    const std::vector<std::string> argv = {MAKINA_IMAGE, "flash", image_.string(), target_.string()};
+    for (const char* const wrong : {"\n", "yes\n", "y\n", "small.img\n", "\x04"}) {
+        const auto [said, code] = on_a_terminal(argv, wrong);
+        EXPECT_EQ(code, 2) << said;
+        EXPECT_NE(said.find("nothing was written"), std::string::npos) << said;
+        EXPECT_EQ(slurp(target_), std::string(4096, 'o'));
+    }
+    const auto [said, code] = on_a_terminal(argv, "card\n");
+    EXPECT_EQ(code, 0) << said;
+    EXPECT_NE(said.find("complete"), std::string::npos) << said;
+    EXPECT_TRUE(has_image(target_));
+}
+
+TEST_F(Program, WritesSeveralCardsAtOnceAndSaysWhatFailed) {
+    const std::vector<std::string> argv = {MAKINA_IMAGE,    "flash",          "--json",
+                                           image_.string(), target_.string(), (scratch_ / "second").string()};
+    EXPECT_EQ(run({argv}).status, 0);
+    EXPECT_TRUE(has_image(target_));
+    EXPECT_TRUE(has_image(scratch_ / "second"));
+    const fs::path packed = scratch_.write("cut.img.xz", run_checked({{"xz", "-1", "-c", image_.string()}}));
+    fs::resize_file(packed, fs::file_size(packed) / 2);
+    const Result cut = run({{MAKINA_IMAGE, "flash", packed.string(), (scratch_ / "third").string()}});
+    EXPECT_EQ(cut.status, 1);
+    EXPECT_FALSE(sounds_good(cut.errors)) << cut.errors;
+    EXPECT_NE(cut.errors.find("the file ends too early: fetch it again; it does not boot: its first MiB is empty"),
+              std::string::npos)
+        << cut.errors;
+}
+
+TEST_F(Program, IsKilledAtAnyMomentAndTheFileDoesNotBootOrIsComplete) {
+    const std::vector<std::string> argv = command(target_.string());
+    make_disk(target_, 40 * mib);
+    double whole = 0;
+    for (int i = 0; i < 3; ++i) whole = std::max(whole, kill_after(argv, std::chrono::seconds(60)).value());
+    std::size_t complete = 0;
+    const int kills = 200;
+    for (int i = 0; i < kills; ++i) {
+        make_disk(target_, 2 * mib);
+        (void)kill_after(argv, std::chrono::duration<double>(whole * (i + 1) / kills));
+        count("kills", 1);
+        const bool untouched = fs::file_size(target_) == 2 * mib && slurp(target_) == std::string(2 * mib, 'o');
+        if (untouched || !is_bootable(target_)) continue;
+        ++complete;
+        ASSERT_TRUE(has_image(target_)) << i;
+    }
+    count("kills_complete", complete);
+    EXPECT_GT(complete, 0U);
+    EXPECT_LT(complete, 200U);
+}
+
+TEST_F(Program, StopsAtCtrlCWithoutACardThatBoots) {
+    make_disk(target_, 2 * mib);
+    std::size_t interrupted = 0;
+    for (int i = 0; i < 20; ++i) {
+        const pid_t pid = fork();
+        if (pid == 0) {
+            const int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+            for (const int stream : {0, 1, 2}) dup2(nothing, stream);
+            execl(MAKINA_IMAGE, "makina-image", "flash", image_.c_str(), target_.c_str(), "--yes-device",
+                  target_.c_str(), nullptr);
+            _exit(127);
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(5 * i));
+        kill(pid, SIGINT);
+        int status = 0;
+        waitpid(pid, &status, 0);
+        const bool good = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+        interrupted += good ? 0 : 1;
+        const bool untouched = slurp(target_).substr(0, 4096) == std::string(4096, 'o');
+        EXPECT_TRUE(untouched || is_bootable(target_) == good) << i;
+        EXPECT_EQ(has_image(target_), good) << i;
+        if (good) make_disk(target_, 2 * mib);
+    }
+    EXPECT_GT(interrupted, 0U);
+}
+
+TEST_F(Program, WritesALoopDeviceWithNothingOldLeftAtItsEnds) {
+    make_disk(target_, 64 * mib);
+    const Loop loop(target_);
+    if (loop.name().empty()) GTEST_SKIP() << "losetup takes root and a kernel with loop devices";
+    const Result result = run({command(loop.name())});
+    ASSERT_EQ(result.status, 0) << result.errors;
+    EXPECT_TRUE(has_image(target_));
+    EXPECT_TRUE(slurp(target_).substr(63 * mib) == std::string(mib, '\0'));
+    EXPECT_EQ(run({{MAKINA_IMAGE, "flash", image_.string(), loop.name()}}).status, 2);
+}
+
+TEST_F(Program, IsKilledAtAnyMomentAndTheLoopDeviceDoesNotBootOrIsComplete) {
+    make_disk(target_, 64 * mib);
+    const Loop loop(target_);
+    if (loop.name().empty()) GTEST_SKIP() << "losetup takes root and a kernel with loop devices";
+    const std::vector<std::string> argv = command(loop.name());
+    const double whole = kill_after(argv, std::chrono::seconds(60)).value();
+    const std::string old(4096, 'o');
+    const int kills = long_form() ? 200 : 50;
+    for (int i = 0; i < kills; ++i) {
+        const Descriptor device(open(loop.name().c_str(), O_RDWR | O_CLOEXEC));
+        ASSERT_EQ(pwrite(device.get(), old.data(), old.size(), 0), 4096);
+        (void)kill_after(argv, std::chrono::duration<double>(whole * 1.1 * (i + 1) / kills));
+        count("kills", 1);
+        std::string block(4096, '\0');
+        (void)run({{"blockdev", "--flushbufs", loop.name()}});
+        PatchedImage(target_).read(0, block.data(), block.size());
+        EXPECT_TRUE(block == old || block == std::string(4096, '\0') || has_image(target_)) << i;
+    }
+}
+
+TEST_F(Program, RefusesALoopDeviceThatIsInUseOrWasChangedForAnother) {
+    make_disk(target_, 64 * mib);
+    make_disk(scratch_ / "other", 64 * mib, 'x');
+    Loop loop(target_);
+    if (loop.name().empty()) GTEST_SKIP() << "losetup takes root and a kernel with loop devices";
+    const DeviceFacts chosen = read_device(device_number(loop.name()).value());
+    {
+        const Descriptor holder(open(loop.name().c_str(), O_RDWR | O_EXCL | O_CLOEXEC));
+        EXPECT_THROW((void)open_card(chosen, 0, false), Error);
+    }
+    EXPECT_NO_THROW((void)open_card(chosen, 0, false));
+    EXPECT_THROW((void)open_card(chosen, 65 * mib, false), Error);
+    loop.change(scratch_ / "other");
+    try {
+        (void)open_card(chosen, 0, false);
+        ADD_FAILURE() << "another card was taken";
+    } catch (const Error& error) {
+        EXPECT_NE(std::string(error.what()).find("another card is in the reader"), std::string::npos) << error.what();
+    }
+    count("swaps_refused", 1);
+    EXPECT_TRUE(slurp(scratch_ / "other") == std::string(64 * mib, 'x'));
+}
+
+}  // namespace
+}  // namespace makina::flashing
