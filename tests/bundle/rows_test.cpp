@@ -121,9 +121,9 @@ std::vector<std::string> hostile_names() {
                                          "\t",    "-",      "$(x)", "`x`",  "node.key/", "\xef\xbc\x8f"}) {
             names.push_back(before + base);
         }
-        for (const std::string after : {"/", "/.", "/..", ".", " ", ".bak", "~", "\\", ":x", ";x", "*", "?", "\x7f",
-                                        "\x1b[2J", "\xe2\x80\xae", std::string(1, '\0').c_str()}) {
-            if (!after.empty()) names.push_back(base + after);
+        for (const std::string after :
+             {"/", "/.", "/..", ".", " ", ".bak", "~", "\\", ":x", ";x", "*", "?", "\x7f", "\x1b[2J", "\xe2\x80\xae"}) {
+            names.push_back(base + after);
         }
         std::string upper = base;
         std::transform(upper.begin(), upper.end(), upper.begin(), [](unsigned char c) { return std::toupper(c); });

@@ -6,7 +6,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include <chrono>
 #include <random>
+#include <thread>
 
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/machine/http.hpp"

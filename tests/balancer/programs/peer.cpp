@@ -132,10 +132,11 @@ int connect_often(const std::vector<std::string>& words, bool lasting) {
     const Context context = client_context(words.at(1));
     const sockaddr_in to = endpoint_of(words.at(0));
     const std::string name = words.at(0).substr(0, words.at(0).find(':'));
-    std::setvbuf(stdout, nullptr, _IOLBF, 0);
+    (void)std::setvbuf(stdout, nullptr, _IOLBF, 0);
     const int count = std::stoi(words.at(2));
     if (lasting) {
         std::vector<std::thread> threads;
+        threads.reserve(static_cast<std::size_t>(count));
         for (int i = 0; i < count; ++i) threads.emplace_back(hold_one, context.get(), std::cref(to), std::cref(name));
         for (std::thread& thread : threads) thread.join();
     }
