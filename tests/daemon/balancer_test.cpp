@@ -14,7 +14,6 @@ namespace {
 
 using namespace makina::test;
 using testing::Contains;
-using testing::HasSubstr;
 using testing::Not;
 
 using Kind = Accident::Kind;
