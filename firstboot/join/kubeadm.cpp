@@ -7,6 +7,7 @@
 #include "firstboot/bundle/encoding.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/bundle/lines.hpp"
+#include "firstboot/join/standing.hpp"
 #include "firstboot/join/unit.hpp"
 #include "firstboot/placing.hpp"
 #include "firstboot/text.hpp"
@@ -44,10 +45,12 @@ std::string kubeconfig(Host& host, const KubeletIdentity& identity, const ApiSer
            "current-context: node\n";
 }
 
-/// What kubeadm complained of, in one line: the first that says "error", else its last.
+/// What kubeadm complained of, in one line: the first thing that its checks found, else its own words, else its last.
 std::string complaint(const Answer& answer) {
-    for (const std::string_view line : lines_of(answer.errors)) {
-        if (line.find("[ERROR ") != std::string_view::npos || line.starts_with("error")) return std::string(line);
+    for (const std::string_view word : {"[ERROR ", "error execution phase "}) {
+        for (const std::string_view line : lines_of(answer.errors)) {
+            if (const auto at = line.find(word); at != std::string_view::npos) return std::string(line.substr(at));
+        }
     }
     const std::string last = last_line(answer.errors);
     return last.empty() ? "exit code " + std::to_string(answer.status) : last;
@@ -107,8 +110,10 @@ void settle(Host& host, const Bundle& bundle, const KubeletIdentity& identity, c
     host.wipe(discovery);
     std::string text = host.read(kubelet_conf, largest).value_or("");
     const std::string wanted = "server: https://" + bundle.api;
+    // kubeadm since 1.33 lets a control plane's kubelet speak to its own API server, which is of its own version.
+    const std::string at_home = "server: https://" + own_address(bundle) + ":";
     const std::size_t at = text.find("server: ");
-    if (at == std::string::npos || bundle.api.empty()) return;
+    if (at == std::string::npos || bundle.api.empty() || text.compare(at, at_home.size(), at_home) == 0) return;
     const std::size_t end = std::min(text.find('\n', at), text.size());
     if (text.compare(at, end - at, wanted) == 0) return;
     text.replace(at, end - at, wanted);

@@ -1,0 +1,100 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "firstboot/run.hpp"
+#include "tests/daemon/kubernetes_scene.hpp"
+#include "tests/daemon/scene.hpp"
+
+// kubeadm that is killed with its machine, that fails, and that hangs until it is given up, at each of its phases.
+namespace makina::test {
+namespace {
+
+using Kind = Accident::Kind;
+
+/// What goes wrong at a phase.
+struct Fault {
+    const char* name;
+    Kind kind;
+};
+
+constexpr Fault faults[] = {{"the power goes before it", Kind::cut_before},
+                            {"the power goes after it", Kind::cut_after},
+                            {"kubeadm gives up before it", Kind::fail_before},
+                            {"kubeadm gives up after it", Kind::fail_after}};
+
+class Phases : public testing::TestWithParam<std::string> {
+  protected:
+    FakeMachine machine = new_machine(GetParam());
+
+    /// kubeadm's own steps among the changes of an undisturbed first boot, counted from 1.
+    std::map<std::size_t, std::string> phases() {
+        const auto host = host_of(machine, GetParam());
+        run_to_end(*host);
+        std::map<std::size_t, std::string> found;
+        for (std::size_t at = 0; at < host->changes.size(); ++at) {
+            const std::string& change = host->changes[at];
+            if (change.rfind("kubeadm phase ", 0) == 0 || change.rfind("run kubeadm ", 0) == 0) found[at + 1] = change;
+        }
+        return found;
+    }
+    /// Runs into the fault, and then to the end without another one.
+    void suffer(std::size_t at, const Fault& fault) {
+        machine = new_machine(GetParam());
+        const auto host = host_of(machine, GetParam());
+        host->accident = Accident{fault.kind, at};
+        try {
+            run_to_end(*host);
+        } catch (const Cut&) {
+            power_cycle(machine);
+            const bool runs = machine.files.contains("/etc/kubernetes/kubelet.conf");
+            const auto again = host_of(machine, GetParam());
+            // The cluster misses a node whose kubelet has gone.
+            if (!runs && again->has(outside_node)) again->put(outside_node, "NotReady");
+            run_to_end(*again);
+        }
+    }
+};
+
+TEST_P(Phases, AreBegunAgainWhateverGoesWrong) {
+    const std::string expected = [&] {
+        const auto host = host_of(machine, GetParam());
+        run_to_end(*host);
+        return essence(machine);
+    }();
+    machine = new_machine(GetParam());
+    const auto all = phases();
+    EXPECT_GE(all.size(), 2U);
+    for (const auto& [at, phase] : all) {
+        for (const Fault& fault : faults) {
+            suffer(at, fault);
+            count("cases");
+            EXPECT_EQ(essence(machine), expected) << phase << ": " << fault.name;
+            count("cases_failed", HasFailure() ? 1 : 0);
+            if (HasFailure()) return;
+        }
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Each, Phases, testing::Values("control-plane", "worker"),
+                         [](const auto& each) { return name_of(each.param); });
+
+/// kubeadm that says nothing for as long as one waits for it, and then something went wrong again and again.
+TEST(Kubeadm, IsTriedAgainAndTellsWhatItComplainsOf) {
+    FakeMachine machine = new_machine("worker");
+    const auto host = host_of(machine, "worker");
+    const auto good = host->programs["kubeadm"];
+    int failures = 5;
+    host->programs["kubeadm"] = [&](FakeHost& one, const std::vector<std::string>& argv) {
+        if (argv.at(1) != "join" || failures-- <= 0) return good(one, argv);
+        return Answer{1, "[preflight] Running pre-flight checks\n",
+                      "W1126 warning\nerror execution phase preflight: [preflight] Some fatal errors occurred:\n"
+                      "\t[ERROR CRI]: container runtime is not running\n"};
+    };
+    run_to_end(*host);
+    EXPECT_LE(failures, 0);
+    const std::string words = "join: kubeadm join: [ERROR CRI]: container runtime is not running; it is tried again";
+    EXPECT_THAT(host->lines, testing::Contains(words));
+}
+
+}  // namespace
+}  // namespace makina::test
