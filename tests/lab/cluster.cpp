@@ -108,12 +108,9 @@ void Cluster::write_card(const Machine& machine, const std::string& name) {
 }
 
 void Cluster::boot_without_daemon(const std::string& name) {
-    boot_without_daemon(machine(name), name, name);
-}
-
-void Cluster::boot_without_daemon(Machine& its, const std::string& name, const std::string& port) {
+    Machine& its = machine(name);
     its.power_on();
-    its.plug(lan_, "eth0", port);
+    its.plug(lan_, "eth0", name);
     its.give("eth0", to_string(Subnet{node(name).address, profile_.network.subnet.prefix}));
     for (const char* const unit : units) {
         for (const char* const target : {"multi-user", "sysinit"}) {
@@ -126,12 +123,8 @@ void Cluster::boot_without_daemon(Machine& its, const std::string& name, const s
 }
 
 void Cluster::boot(const std::string& name) {
-    boot(machine(name), name, name);
-}
-
-void Cluster::boot(Machine& its, const std::string& name, const std::string& port) {
-    boot_without_daemon(its, name, port);
-    its.start_daemon();
+    boot_without_daemon(name);
+    machine(name).start_daemon();
 }
 
 bool Cluster::have_joined(const std::vector<std::string>& nodes) const {
@@ -162,6 +155,12 @@ std::string field_of(const Machine& machine, const std::string& field) {
 
 std::string Cluster::status(const std::string& name, const std::string& field) const {
     return field_of(machine(name), field);
+}
+
+void Cluster::Spare::boot() {
+    machine_->power_on();
+    machine_->plug(cluster_.lan_, "eth0", node_ + "-2nd");
+    machine_->start_daemon();
 }
 
 std::string Cluster::Spare::status(const std::string& field) const {

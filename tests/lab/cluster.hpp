@@ -32,7 +32,8 @@ class Cluster {
       public:
         Spare(Cluster& cluster, std::string node, const fs::path& card)
             : cluster_(cluster), node_(std::move(node)), machine_(std::make_unique<Machine>(node_, card)) {}
-        void boot() { cluster_.boot(*machine_, node_, node_ + "-2nd"); }
+        /// Power, network and the daemon; no address, since systemd-networkd takes none that somebody else has.
+        void boot();
         [[nodiscard]] std::string status(const std::string& field) const;
 
       private:
@@ -65,8 +66,6 @@ class Cluster {
   private:
     [[nodiscard]] const Node& node(const std::string& name) const;
     void write_card(const Machine& machine, const std::string& name);
-    void boot_without_daemon(Machine& machine, const std::string& node, const std::string& port);
-    void boot(Machine& machine, const std::string& node, const std::string& port);
 
     Profile profile_;
     fs::path folder_;
