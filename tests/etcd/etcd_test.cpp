@@ -201,7 +201,8 @@ TEST_F(Etcd, NewCardsTakeThePlaceOfDeadMembersWhileSomebodyWrites) {
 TEST_F(Etcd, TheDaemonMayBeKilledAtAnyMomentOfAReplacement) {
     // After power-on: before the proof, in it, and then at every step to the vote, which takes some ten seconds.
     std::vector<double> moments = {2.0, 20.0, 32.0};
-    for (double moment = 34.5; moment < 46; moment += all_asked() ? 0.25 : 2.0) moments.push_back(moment);
+    const double apart = all_asked() ? 0.25 : 2.0;
+    for (int at = 0; 34.5 + at * apart < 46; ++at) moments.push_back(34.5 + at * apart);
     std::atomic<std::size_t> next = 0;
     std::vector<std::thread> workers;
     workers.reserve(4);
