@@ -136,6 +136,7 @@ std::vector<const char*> nodes() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Nodes, Handover, testing::ValuesIn(nodes()));
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Handover);
 
 }  // namespace
 }  // namespace makina::boot
