@@ -248,9 +248,11 @@ TEST_F(Program, StopsAtCtrlCWithoutACardThatBoots) {
         const bool good = WIFEXITED(status) && WEXITSTATUS(status) == 0;
         interrupted += good ? 0 : 1;
         const bool untouched = slurp(target_).substr(0, 4096) == std::string(4096, 'o');
-        EXPECT_TRUE(untouched || is_bootable(target_) == good) << i;
-        EXPECT_EQ(has_image(target_), good) << i;
-        if (good) make_disk(target_, 2 * mib);
+        const bool complete = has_image(target_);
+        EXPECT_TRUE(untouched || is_bootable(target_) == complete) << i;
+        // It may be complete before the program hears of it, but success is only said of one that is.
+        EXPECT_TRUE(complete || !good) << i;
+        if (complete) make_disk(target_, 2 * mib);
     }
     EXPECT_GT(interrupted, 0U);
 }
