@@ -1,6 +1,7 @@
 #include "firstboot/join/control_plane.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -10,6 +11,7 @@
 #include "firstboot/join/founding.hpp"
 #include "firstboot/join/kubeadm.hpp"
 #include "firstboot/join/lookout.hpp"
+#include "firstboot/join/remembering.hpp"
 #include "firstboot/join/standing.hpp"
 #include "firstboot/text.hpp"
 
@@ -45,9 +47,9 @@ Credentials etcd_credentials(const Bundle& bundle) {
     return {folder + "etcd/ca.crt", name + ".crt", name + ".key"};
 }
 
-KubeletIdentity identity_of(const Bundle& bundle) {
+Credentials identity() {
     const std::string folder = "/etc/kubernetes/makina/";
-    return {{"/etc/kubernetes/pki/ca.crt", folder + "kubelet.crt", folder + "kubelet.key"}, bundle.node};
+    return {"/etc/kubernetes/pki/ca.crt", folder + "kubelet.crt", folder + "kubelet.key"};
 }
 
 ApiServer own_server(const Bundle& bundle) {
@@ -62,6 +64,15 @@ std::string initiator(const Bundle& bundle, const Founders& decided) {
     return "";
 }
 
+/// This node as its own etcd lists it; nothing if it does not answer, or does not know itself yet.
+std::optional<Member> own_member(EtcdApi& api, const Bundle& bundle) {
+    const auto report = api.reports({own_address(bundle)}).at(0);
+    if (!report.list) return std::nullopt;
+    const auto& members = report.list->members;
+    const auto found = std::ranges::find(members, bundle.node, &Member::name);
+    return found == members.end() ? std::nullopt : std::optional<Member>(*found);
+}
+
 class ControlPlaneJoin {
   public:
     Outcome ask(Host& host, const Bundle& bundle);
@@ -73,7 +84,6 @@ class ControlPlaneJoin {
     Outcome apply_manifests(Host& host, const Bundle& bundle);
     Outcome enter(Host& host, const Bundle& bundle, const ApiServer& server);
     Outcome take_place(Host& host, const Bundle& bundle, const Sighting& sighting, std::string& via);
-    Outcome run(Host& host, const Bundle& bundle);
     Outcome go_on(Host& host, const Bundle& bundle);
     Outcome give_up(Host& host, const Bundle& bundle);
     Outcome finish(Host& host, const Bundle& bundle);
@@ -83,9 +93,7 @@ class ControlPlaneJoin {
     Founder founder_;
     std::unique_ptr<Lookout> lookout_;
     Since silent_;
-    /// kubeadm is to be run now: with this server, or with none, to make the cluster. It has been told to people first.
-    std::optional<std::optional<ApiServer>> pending_;
-    bool begun_before_ = false;  ///< kubeadm init was cut off, or has failed
+    std::function<void(Host& host)> pending_;  ///< kubeadm is to be run now; it has been told to people first
 };
 
 Lookout& ControlPlaneJoin::lookout(const Bundle& bundle) {
@@ -101,7 +109,7 @@ Outcome ControlPlaneJoin::ask(Host& host, const Bundle& bundle) {
     if (!outcome.done) return outcome;
     if (!host.look(api_server_pod)) return {false, words};
     if (kubeadm_record(host).step == Step::none) return outcome;
-    KubernetesApi api(host, identity_of(bundle).tls);
+    KubernetesApi api(host, identity());
     if (api.is_ready(own_server(bundle))) return outcome;
     return {false, "the API server on this node to be ready", {}, 2};
 }
@@ -113,7 +121,10 @@ Outcome ControlPlaneJoin::act(Host& host, const Bundle& bundle) {
         if (step == Step::finished) (void)host.run({"systemctl", "start", "kubelet"}, 120);
         return ask(host, bundle);
     }
-    if (pending_) return run(host, bundle);
+    if (pending_) {
+        std::exchange(pending_, nullptr)(host);
+        return step == Step::init ? apply_manifests(host, bundle) : finish(host, bundle);
+    }
     switch (step) {
         case Step::init:
             return initiate(host, bundle);
@@ -133,7 +144,7 @@ Outcome ControlPlaneJoin::begin(Host& host, const Bundle& bundle) {
         return initiate(host, bundle);
     }
     // Who waits for founders asks too: an API server may be there whose own makina-firstboot is not.
-    const auto found = KubernetesApi(host, identity_of(bundle).tls).find(bundle);
+    const auto found = KubernetesApi(host, identity()).find(bundle);
     if (found.server) return enter(host, bundle, *found.server);
     const bool waits = advance.way == Advance::Way::waits && !advance.own.formation.empty();
     return {false, waits ? advance.waiting_for : "an API server of the cluster: " + found.faults, {}, 2};
@@ -152,8 +163,13 @@ Outcome ControlPlaneJoin::initiate(Host& host, const Bundle& bundle) {
     }
     note_member(host, bundle);
     note(host, Step::init);
-    begun_before_ = again;
-    pending_ = std::optional<ApiServer>();
+    pending_ = [again](Host& its) {
+        std::vector<std::string> arguments = {"init", "--config", init_yaml};
+        // Every other phase takes what it finds; the first would refuse it.
+        if (again) arguments.emplace_back("--skip-phases=preflight");
+        run_kubeadm(its, arguments);
+        note(its, Step::manifests);
+    };
     return {false, "kubeadm init to come to its end, which takes minutes", {}, 1};
 }
 
@@ -198,7 +214,7 @@ Outcome ControlPlaneJoin::enter(Host& host, const Bundle& bundle, const ApiServe
     // The proof of a death takes its time from the first look, whatever else is waited for meanwhile.
     Sighting sighting;
     if (is_stacked(bundle)) sighting = lookout(bundle).sight(host, bundle, recorded(host), false);
-    const auto facts = KubernetesApi(host, identity_of(bundle).tls).node(server, bundle.node);
+    const auto facts = KubernetesApi(host, identity()).node(server, bundle.node);
     if (Outcome free = place_is_free(facts, bundle); !free.done) return free;
     if (is_stacked(bundle)) {
         std::string via;
@@ -210,22 +226,8 @@ Outcome ControlPlaneJoin::enter(Host& host, const Bundle& bundle, const ApiServe
     if (facts.exists) delete_node(host, bundle, server);
     note_member(host, bundle);
     note(host, Step::join);
-    pending_ = server;
+    pending_ = [server](Host& its) { run_join(its, identity(), server); };
     return {false, "kubeadm join to come to its end, which takes minutes", {}, 1};
-}
-
-Outcome ControlPlaneJoin::run(Host& host, const Bundle& bundle) {
-    const auto server = *std::exchange(pending_, std::nullopt);
-    if (server) {
-        run_join(host, identity_of(bundle), *server);
-        return finish(host, bundle);
-    }
-    std::vector<std::string> arguments = {"init", "--config", init_yaml};
-    // Every other phase takes what it finds; the first would refuse it.
-    if (begun_before_) arguments.emplace_back("--skip-phases=preflight");
-    run_kubeadm(host, arguments);
-    note(host, Step::manifests);
-    return apply_manifests(host, bundle);
 }
 
 /// kubeadm was cut off, or has given up.
@@ -233,17 +235,15 @@ Outcome ControlPlaneJoin::go_on(Host& host, const Bundle& bundle) {
     const bool has_pods = host.look(is_stacked(bundle) ? etcd_pod : api_server_pod).has_value();
     if (!has_pods || !host.look("/etc/kubernetes/kubelet.conf")) return give_up(host, bundle);
     (void)host.run({"systemctl", "start", "kubelet"}, 120);
-    if (!KubernetesApi(host, identity_of(bundle).tls).is_ready(own_server(bundle))) {
+    if (!KubernetesApi(host, identity()).is_ready(own_server(bundle))) {
         if (silent_.seconds(true, host.uptime()) >= patience_with_etcd) return give_up(host, bundle);
         return {false, "the API server on this node to be ready, after a join that was cut off", {}, 2};
     }
     (void)silent_.seconds(false, host.uptime());
     if (is_stacked(bundle)) {
         EtcdApi api(host, etcd_credentials(bundle));
-        const auto report = api.reports({own_address(bundle)}).at(0);
-        const auto members = report.list ? report.list->members : std::vector<Member>();
-        const auto own = std::ranges::find(members, bundle.node, &Member::name);
-        if (own != members.end() && own->learner) {
+        const auto own = own_member(api, bundle);
+        if (own && own->learner) {
             const auto change = api.promote(own_address(bundle), own->id);
             return {false, "etcd on this node to get its vote" + (change.done ? "" : ": " + change.fault), {}, 2};
         }
@@ -273,25 +273,22 @@ Outcome ControlPlaneJoin::give_up(Host& host, const Bundle& bundle) {
 }
 
 Outcome ControlPlaneJoin::finish(Host& host, const Bundle& bundle) {
-    const KubeletIdentity identity = identity_of(bundle);
     const ApiServer own = own_server(bundle);
-    KubernetesApi api(host, identity.tls);
+    KubernetesApi api(host, identity());
     if (!api.is_ready(own)) return {false, "the API server on this node to be ready", {}, 2};
     if (!api.node(own, bundle.node).exists) return {false, "the kubelet to register this node", {}, 2};
     if (is_stacked(bundle)) {
         EtcdApi etcd(host, etcd_credentials(bundle));
-        const auto report = etcd.reports({own_address(bundle)}).at(0);
-        const auto members = report.list ? report.list->members : std::vector<Member>();
-        const auto one = std::ranges::find(members, bundle.node, &Member::name);
-        if (one == members.end() || one->learner) return {false, "etcd on this node to have a vote", {}, 2};
-        if (one->id == recorded(host).removing) {
-            throw Error("etcd gave this node an identity that was used before: " + std::to_string(one->id));
+        const auto member = own_member(etcd, bundle);
+        if (!member || member->learner) return {false, "etcd on this node to have a vote", {}, 2};
+        if (member->id == recorded(host).removing) {
+            throw Error("etcd gave this node an identity that was used before: " + std::to_string(member->id));
         }
         if (Outcome claimed = claim(etcd, own_address(bundle), bundle); !claimed.done) return claimed;
         etcd.end_turn(own_address(bundle), turn_key, bundle.node);
     }
     host.wipe(std::string(admin_folder) + "/admin.conf");
-    settle(host, bundle, identity, own);
+    settle(host, bundle, identity(), own);
     note(host, Step::finished);
     return ask(host, bundle);
 }
@@ -299,9 +296,7 @@ Outcome ControlPlaneJoin::finish(Host& host, const Bundle& bundle) {
 }  // namespace
 
 Stage control_plane_stage() {
-    const auto join = std::make_shared<ControlPlaneJoin>();
-    return {"join", [join](Host& host, const Bundle& bundle) { return join->ask(host, bundle); },
-            [join](Host& host, const Bundle& bundle) { return join->act(host, bundle); }};
+    return remembering<ControlPlaneJoin>();
 }
 
 }  // namespace makina

@@ -1,13 +1,13 @@
 #include "firstboot/join/etcd.hpp"
 
 #include <algorithm>
-#include <memory>
 #include <optional>
 #include <utility>
 
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/join/founding.hpp"
 #include "firstboot/join/lookout.hpp"
+#include "firstboot/join/remembering.hpp"
 #include "firstboot/join/restore.hpp"
 #include "firstboot/join/standing.hpp"
 
@@ -246,9 +246,7 @@ Outcome EtcdJoin::add(Host& host, const Bundle& bundle, const Decision& decision
 }  // namespace
 
 Stage etcd_stage() {
-    const auto join = std::make_shared<EtcdJoin>();
-    return {"join", [join](Host& host, const Bundle& bundle) { return join->ask(host, bundle); },
-            [join](Host& host, const Bundle& bundle) { return join->act(host, bundle); }};
+    return remembering<EtcdJoin>();
 }
 
 }  // namespace makina

@@ -36,11 +36,11 @@ std::string base64_of(Host& host, const std::string& path) {
 }
 
 /// A kubeconfig with everything in it: kubeadm makes the kubelet's first one of it.
-std::string kubeconfig(Host& host, const KubeletIdentity& identity, const ApiServer& server) {
+std::string kubeconfig(Host& host, const Credentials& identity, const ApiServer& server) {
     return "apiVersion: v1\nkind: Config\nclusters:\n  - name: cluster\n    cluster:\n      server: https://" +
-           to_string(server) + "\n      certificate-authority-data: " + base64_of(host, identity.tls.authority) +
+           to_string(server) + "\n      certificate-authority-data: " + base64_of(host, identity.authority) +
            "\nusers:\n  - name: node\n    user:\n      client-certificate-data: " +
-           base64_of(host, identity.tls.certificate) + "\n      client-key-data: " + base64_of(host, identity.tls.key) +
+           base64_of(host, identity.certificate) + "\n      client-key-data: " + base64_of(host, identity.key) +
            "\ncontexts:\n  - name: node\n    context:\n      cluster: cluster\n      user: node\n"
            "current-context: node\n";
 }
@@ -91,7 +91,7 @@ void run_kubeadm(Host& host, std::vector<std::string> arguments) {
     if (answer.status != 0) throw Error(words + ": " + complaint(answer));
 }
 
-void run_join(Host& host, const KubeletIdentity& identity, const ApiServer& server) {
+void run_join(Host& host, const Credentials& identity, const ApiServer& server) {
     host.write(discovery, kubeconfig(host, identity, server), root_only);
     run_kubeadm(host, {"join", "--config", "/etc/kubernetes/makina/join.yaml"});
 }
@@ -101,12 +101,12 @@ void undo_join(Host& host, const Bundle& bundle) {
     place(host, bundle);
 }
 
-void settle(Host& host, const Bundle& bundle, const KubeletIdentity& identity, const ApiServer& server) {
+void settle(Host& host, const Bundle& bundle, const Credentials& identity, const ApiServer& server) {
     const std::string epoch = std::string(KubernetesApi::epoch_annotation) + "=" + std::to_string(bundle.epoch);
     host.write(discovery, kubeconfig(host, identity, server), root_only);
     const Answer answer =
-        host.run({"kubectl", "--kubeconfig", discovery, "annotate", "--overwrite", "node", identity.node, epoch}, 60);
-    if (answer.status != 0) throw Error("kubectl annotate node " + identity.node + ": " + last_line(answer.errors));
+        host.run({"kubectl", "--kubeconfig", discovery, "annotate", "--overwrite", "node", bundle.node, epoch}, 60);
+    if (answer.status != 0) throw Error("kubectl annotate node " + bundle.node + ": " + last_line(answer.errors));
     host.wipe(discovery);
     std::string text = host.read(kubelet_conf, largest).value_or("");
     const std::string wanted = "server: https://" + bundle.api;

@@ -33,23 +33,19 @@ struct KubeadmRecord {
 /// Makes it durable.
 void note(Host& host, KubeadmRecord::Step step);
 
-/// The authority and the certificate that the bundle has for the node's kubelet: it may register this node's name
-/// alone.
-struct KubeletIdentity {
-    Credentials tls;
-    std::string node;
-};
+// `identity` below is the authority and the certificate that the bundle has for the node's kubelet, which may register
+// this node's name alone.
 
-/// Runs kubeadm with these arguments, for at most a quarter of an hour. Throws Error with what it complained of.
+/// Runs kubeadm with these arguments, for at most 25 minutes. Throws Error with what it complained of.
 void run_kubeadm(Host& host, std::vector<std::string> arguments);
 /// kubeadm join by the node's own certificate, at a server that answers now. Throws Error.
-void run_join(Host& host, const KubeletIdentity& identity, const ApiServer& server);
+void run_join(Host& host, const Credentials& identity, const ApiServer& server);
 /// Undoes what a join has left, and places again what the bundle has for /etc/kubernetes; etcd's list and data are not
 /// touched. Throws Error.
 void undo_join(Host& host, const Bundle& bundle);
 /// The last steps: the kubelet speaks to the cluster's own address from now on, whoever was asked while joining; the
 /// cluster remembers the card; the credentials for joining are wiped. Throws Error.
-void settle(Host& host, const Bundle& bundle, const KubeletIdentity& identity, const ApiServer& server);
+void settle(Host& host, const Bundle& bundle, const Credentials& identity, const ApiServer& server);
 
 /// Waits while the cluster still believes that another machine is this node, or knows a newer card of it.
 [[nodiscard]] Outcome place_is_free(const KubernetesApi::NodeFacts& facts, const Bundle& bundle);

@@ -1,19 +1,19 @@
 #include "firstboot/join/worker.hpp"
 
-#include <memory>
 #include <optional>
 #include <utility>
 
 #include "firstboot/join/kubeadm.hpp"
+#include "firstboot/join/remembering.hpp"
 
 namespace makina {
 namespace {
 
 using Step = KubeadmRecord::Step;
 
-KubeletIdentity identity_of(const Bundle& bundle) {
+Credentials identity() {
     const std::string folder = "/etc/kubernetes/makina/";
-    return {{folder + "ca.crt", folder + "kubelet.crt", folder + "kubelet.key"}, bundle.node};
+    return {folder + "ca.crt", folder + "kubelet.crt", folder + "kubelet.key"};
 }
 
 class WorkerJoin {
@@ -37,10 +37,10 @@ Outcome WorkerJoin::act(Host& host, const Bundle& bundle) {
     }
     if (pending_) {
         const ApiServer server = *std::exchange(pending_, std::nullopt);
-        run_join(host, identity_of(bundle), server);
+        run_join(host, identity(), server);
         return finish(host, bundle, server);
     }
-    const auto found = KubernetesApi(host, identity_of(bundle).tls).find(bundle);
+    const auto found = KubernetesApi(host, identity()).find(bundle);
     if (!found.server) return {false, "an API server of the cluster: " + found.faults, {}, 5};
     // kubeadm writes this file when the cluster has taken the kubelet in; before that, nothing here is worth keeping.
     if (step == Step::join && has_conf) return finish(host, bundle, *found.server);
@@ -49,7 +49,7 @@ Outcome WorkerJoin::act(Host& host, const Bundle& bundle) {
 }
 
 Outcome WorkerJoin::enter(Host& host, const Bundle& bundle, const ApiServer& server) {
-    const auto facts = KubernetesApi(host, identity_of(bundle).tls).node(server, bundle.node);
+    const auto facts = KubernetesApi(host, identity()).node(server, bundle.node);
     if (Outcome free = place_is_free(facts, bundle); !free.done) return free;
     note(host, Step::join);
     pending_ = server;
@@ -57,11 +57,10 @@ Outcome WorkerJoin::enter(Host& host, const Bundle& bundle, const ApiServer& ser
 }
 
 Outcome WorkerJoin::finish(Host& host, const Bundle& bundle, const ApiServer& server) {
-    const KubeletIdentity identity = identity_of(bundle);
-    if (!KubernetesApi(host, identity.tls).node(server, bundle.node).exists) {
+    if (!KubernetesApi(host, identity()).node(server, bundle.node).exists) {
         return {false, "the kubelet to register this node", {}, 2};
     }
-    settle(host, bundle, identity, server);
+    settle(host, bundle, identity(), server);
     note(host, Step::finished);
     return ask(host, bundle);
 }
@@ -69,9 +68,7 @@ Outcome WorkerJoin::finish(Host& host, const Bundle& bundle, const ApiServer& se
 }  // namespace
 
 Stage worker_stage() {
-    const auto join = std::make_shared<WorkerJoin>();
-    return {"join", [join](Host& host, const Bundle& bundle) { return join->ask(host, bundle); },
-            [join](Host& host, const Bundle& bundle) { return join->act(host, bundle); }};
+    return remembering<WorkerJoin>();
 }
 
 }  // namespace makina
