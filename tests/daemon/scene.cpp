@@ -3,9 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdio>
-#include <map>
-#include <nlohmann/json.hpp>
 
 #include "firstboot/bundle/digest.hpp"
 #include "firstboot/bundle/encoding.hpp"
@@ -249,28 +246,7 @@ void expect_no_stray_secret(const FakeHost& host, const std::string& role) {
     }
 }
 
-class Figures final : public testing::Environment {
-  public:
-    void TearDown() override {
-        nlohmann::json object = nlohmann::json::object();
-        for (const auto& [name, number] : figures) object[name] = number;
-        if (!figures.empty()) std::printf("figures: %s\n", object.dump().c_str());
-    }
-    std::map<std::string, std::uint64_t> figures;
-};
-
-Figures* figures() {
-    static auto* const figures = new Figures;
-    return figures;
-}
-
-[[maybe_unused]] const testing::Environment* const registered = testing::AddGlobalTestEnvironment(figures());
-
 }  // namespace
-
-void count(const std::string& figure, std::uint64_t number) {
-    figures()->figures[figure] += number;
-}
 
 const std::vector<std::string>& roles() {
     static const std::vector<std::string> all = {"control-plane", "etcd", "gateway", "load-balancer", "worker"};

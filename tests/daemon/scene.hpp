@@ -5,8 +5,11 @@
 #include <vector>
 
 #include "tests/daemon/fake_host.hpp"
+#include "tests/unit/figures.hpp"
 
 namespace makina::test {
+
+using figures::count;
 
 /// Every role, as profiles spell it.
 [[nodiscard]] const std::vector<std::string>& roles();
@@ -45,8 +48,5 @@ void run_to_end(FakeHost& host);
 /// What two machines that have come to the same end have in common: everything on the card but diaries, clocks and
 /// time stamps.
 [[nodiscard]] std::string essence(const FakeMachine& machine);
-
-/// Adds to the suite's figures, which are printed at its end.
-void count(const std::string& figure, std::uint64_t number = 1);
 
 }  // namespace makina::test

@@ -102,7 +102,7 @@ void form_through_trouble(std::uint64_t seed) {
 }
 
 TEST_F(Etcd, TheyFormOneClusterInAnyOrderThroughPowerCutsAndCutNetworks) {
-    const std::uint64_t formations = all_asked() ? 300 : 8;
+    const std::uint64_t formations = long_form() ? 300 : 8;
     std::atomic<std::uint64_t> next = 0;
     std::vector<std::thread> workers;
     workers.reserve(4);
@@ -180,8 +180,8 @@ std::unique_ptr<Cluster> formed_cluster(const std::string& name) {
 
 TEST_F(Etcd, NewCardsTakeThePlaceOfDeadMembersWhileSomebodyWrites) {
     // One card after the other; the long form has four clusters side by side.
-    const std::size_t clusters = all_asked() ? 4 : 1;
-    const std::size_t rounds = all_asked() ? 25 : 2;
+    const std::size_t clusters = long_form() ? 4 : 1;
+    const std::size_t rounds = long_form() ? 25 : 2;
     std::vector<std::thread> workers;
     for (std::size_t number = 0; number < clusters; ++number) {
         workers.emplace_back([number, rounds] {
@@ -201,7 +201,7 @@ TEST_F(Etcd, NewCardsTakeThePlaceOfDeadMembersWhileSomebodyWrites) {
 TEST_F(Etcd, TheDaemonMayBeKilledAtAnyMomentOfAReplacement) {
     // After power-on: before the proof, in it, and then at every step to the vote, which takes some ten seconds.
     std::vector<double> moments = {2.0, 20.0, 32.0};
-    const double apart = all_asked() ? 0.25 : 2.0;
+    const double apart = long_form() ? 0.25 : 2.0;
     for (int at = 0; 34.5 + at * apart < 46; ++at) moments.push_back(34.5 + at * apart);
     std::atomic<std::size_t> next = 0;
     std::vector<std::thread> workers;
@@ -276,7 +276,7 @@ TEST_F(Etcd, WithoutAMajorityNothingIsChanged) {
         return cluster->status("etcd-2", "waiting_for").find("a member of the cluster that has a majority") == 0;
     };
     EXPECT_TRUE(becomes_true(60, waits)) << cluster->story(three);
-    sleep(all_asked() ? 600 : 40);
+    sleep(long_form() ? 600 : 40);
     EXPECT_TRUE(waits()) << cluster->story(three);
     // The third comes back with its data, and all is well.
     cluster->boot("etcd-3");

@@ -288,7 +288,7 @@ void expect_restored(const Cluster& cluster, const Said& before, const std::stri
 TEST_F(EtcdSnapshots, MakeANewClusterOfThreeThroughPowerCuts) {
     const auto cluster = cluster_with("restored", {});
     cluster->keys().note_formed("etcd", 1);
-    const std::size_t rounds = all_asked() ? 40 : 4;
+    const std::size_t rounds = long_form() ? 40 : 4;
     for (std::size_t round = 0; round < rounds && !HasFailure(); ++round) {
         std::mt19937_64 random(round);
         const std::string where = "restored with seed " + std::to_string(round);

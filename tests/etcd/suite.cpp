@@ -1,12 +1,7 @@
 #include "tests/etcd/suite.hpp"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
-#include <cmath>
-#include <cstdlib>
 #include <fstream>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -18,27 +13,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-std::mutex mutex;
-std::map<std::string, std::uint64_t> counts;
-std::map<std::string, std::vector<double>> times;
-
-class Figures : public ::testing::Environment {
-  public:
-    void TearDown() override {
-        Json object = Json::object();
-        for (const auto& [name, number] : counts) object[name] = number;
-        for (auto& [name, values] : times) {
-            std::sort(values.begin(), values.end());
-            const auto rounded = [](double seconds) { return std::round(seconds * 100) / 100; };
-            object[name + "_median_s"] = rounded(values[values.size() / 2]);
-            object[name + "_max_s"] = rounded(values.back());
-        }
-        if (!object.empty()) std::printf("figures: %s\n", object.dump().c_str());
-    }
-};
-
-[[maybe_unused]] const auto* const figures = ::testing::AddGlobalTestEnvironment(new Figures);
-
 /// Asks etcd on a machine, with the member's own certificate; null if it does not answer.
 Json asked(const Machine& machine, const std::string& address, const std::string& path, const std::string& body) {
     const Result result = machine.run({"curl", "--silent", "--max-time", "5", "--cacert", "/etc/etcd/pki/ca.crt",
@@ -48,21 +22,6 @@ Json asked(const Machine& machine, const std::string& address, const std::string
 }
 
 }  // namespace
-
-bool all_asked() {
-    const char* const all = std::getenv("MAKINA_ALL");
-    return all != nullptr && *all != '\0';
-}
-
-void count(const std::string& figure, std::uint64_t more) {
-    const std::scoped_lock lock(mutex);
-    counts[figure] += more;
-}
-
-void measure(const std::string& figure, double seconds) {
-    const std::scoped_lock lock(mutex);
-    times[figure].push_back(seconds);
-}
 
 Profile three_members() {
     return clusters::external_etcd();

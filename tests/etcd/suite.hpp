@@ -7,16 +7,14 @@
 #include <vector>
 
 #include "tests/lab/cluster.hpp"
+#include "tests/unit/figures.hpp"
 
 // What the tests of the etcd suite share: a cluster of real members, what it says of itself, and a writer.
 namespace makina::lab {
 
-/// True in the long form.
-[[nodiscard]] bool all_asked();
-/// Adds to a figure of the suite's last line.
-void count(const std::string& figure, std::uint64_t more = 1);
-/// One of many measurements of which the last line has the median and the longest: NAME_median_s, NAME_max_s.
-void measure(const std::string& figure, double seconds);
+using figures::count;
+using figures::long_form;
+using figures::measure;
 
 /// Three etcd members, and what belongs to them.
 [[nodiscard]] Profile three_members();

@@ -1,14 +1,10 @@
 #pragma once
 
-#include <cstdint>
-#include <string>
+#include "tests/unit/figures.hpp"
 
 namespace makina::flashing {
 
-/// MAKINA_ALL=1
-[[nodiscard]] bool long_form();
-
-/// Adds to the suite's last line: figures: {"name": number}. Zero makes the name appear.
-void count(const std::string& figure, std::uint64_t number);
+using figures::count;
+using figures::long_form;
 
 }  // namespace makina::flashing

@@ -2,11 +2,13 @@
 #include <gtest/gtest.h>
 
 #include "tests/kubernetes/by_hand.hpp"
-#include "tests/kubernetes/figures.hpp"
+#include "tests/unit/figures.hpp"
 
 // That the lab is what it says: a cluster formed in it by hand, without anything of ours but the files of the cards.
 namespace makina::kubernetes {
 namespace {
+
+using figures::measure;
 
 using ::testing::ElementsAre;
 

@@ -7,24 +7,22 @@
 #include <set>
 
 #include "tests/kubernetes/cluster.hpp"
-#include "tests/kubernetes/figures.hpp"
 #include "tests/kubernetes/writer.hpp"
+#include "tests/unit/figures.hpp"
 
 // Nobody touches these nodes: cards are made, put in and powered on, in any order, and what is destroyed is replaced by
 // its next card.
 namespace makina::kubernetes {
 namespace {
 
+using figures::count;
+using figures::measure;
+
 using ::testing::IsEmpty;
 using ::testing::Not;
 
 /// Seconds that a node may take, on a machine that does other things too.
 constexpr double patience = 400;
-
-bool all_asked() {
-    const char* const all = std::getenv("MAKINA_ALL");
-    return all != nullptr && *all != '\0';
-}
 
 std::vector<std::string> together(std::vector<std::string> some, const std::vector<std::string>& more) {
     some.insert(some.end(), more.begin(), more.end());
@@ -148,7 +146,7 @@ void Round::replace(const std::string& node) {
 
 TEST(ZeroTouch, MastersAndWorkersFormAClusterInAnyOrderAndNewCardsTakeTheDeadOnesPlaces) {
     if (const std::string reason = why_not(); !reason.empty()) GTEST_SKIP() << reason;
-    const std::uint64_t rounds = all_asked() ? 10 : 1;
+    const std::uint64_t rounds = figures::long_form() ? 10 : 1;
     for (std::uint64_t seed = 0; seed < rounds && !HasFailure(); ++seed) {
         Round round(seed);
         round.form();
