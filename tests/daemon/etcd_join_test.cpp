@@ -6,8 +6,7 @@
 #include "firstboot/join/standing.hpp"
 #include "firstboot/node/node.hpp"
 #include "firstboot/run.hpp"
-#include "tests/daemon/etcd_model.hpp"
-#include "tests/daemon/scene.hpp"
+#include "tests/daemon/at_every_step.hpp"
 
 namespace makina::test {
 namespace {
@@ -15,47 +14,12 @@ namespace {
 using ::testing::HasSubstr;
 using Kind = Accident::Kind;
 
-constexpr const char* epoch_key = "/makina/nodes/etcd-3/epoch";
-
-/// The bundle of a card for etcd-3 that was written after the cluster had been formed.
-Bundle new_card(std::uint64_t epoch = 2) {
-    Bundle bundle = bundle_of("etcd", epoch);
-    bundle.node = "etcd-3";
-    bundle.address = EtcdModel::address(3) + "/24";
-    bundle.genesis.clear();
-    bundle.peers.clear();
-    for (std::size_t number = 1; number <= 3; ++number) {
-        bundle.peers.push_back({"etcd-" + std::to_string(number), "etcd", EtcdModel::address(number)});
-    }
-    return bundle;
-}
-
 /// A cluster in which etcd-3 is dead, and a new card for it.
-class EtcdReplacement : public ::testing::Test {
+class EtcdReplacement : public ThirdCard {
   protected:
-    EtcdModel etcd{{"etcd-1", "etcd-2", "etcd-3"}};
-    FakeMachine machine;
+    EtcdReplacement() : ThirdCard("etcd") { begin_anew(); }
 
-    EtcdReplacement() { begin_anew(); }
-
-    void begin_anew() {
-        const auto before_change = etcd.before_change;
-        etcd = EtcdModel({"etcd-1", "etcd-2", "etcd-3"});
-        etcd.alive.erase("etcd-3");
-        etcd.before_change = before_change;
-        etcd.keys[epoch_key] = "1";
-        machine = new_machine("etcd");
-        write_card(new_card());
-    }
-    void write_card(const Bundle& bundle) {
-        FakeHost host(machine);
-        Trust trust = trust_of("etcd");
-        trust.node = bundle.node;
-        host.put(std::string(Trust::path), encode(trust));
-        host.put(kept::bundle, seal(bundle, first_signer()), {0600, "root", "root"});
-        host.put(network_file, "[Address]\nAddress=" + bundle.address + "\n");
-    }
-    std::unique_ptr<FakeHost> powered_on() {
+    std::unique_ptr<FakeHost> powered_on() override {
         auto host = host_of(machine, "etcd");
         host->after_change = nullptr;
         host->network = [this](FakeHost& one, const Request& request) { return etcd.answer(one, request); };
@@ -75,32 +39,6 @@ class EtcdReplacement : public ::testing::Test {
         etcd.start_nothing();
         return host;
     }
-    /// Runs for so many seconds at the most, or until it has joined.
-    Ending run_for(FakeHost& host, std::int64_t seconds = 1200) {
-        host.stop_at = machine.uptime + seconds;
-        RunOptions options;
-        options.until_joined = true;
-        return run(host, options);
-    }
-    void expect_replaced(const std::string& where) {
-        EXPECT_EQ(etcd.wrongs(), std::vector<std::string>()) << where;
-        ASSERT_EQ(etcd.members().size(), 3U) << where;
-        const Member* const own = etcd.named("etcd-3");
-        ASSERT_NE(own, nullptr) << where;
-        EXPECT_GT(own->id, 3U) << where;
-        EXPECT_FALSE(own->learner) << where;
-        EXPECT_EQ(etcd.keys[epoch_key], "2") << where;
-        EXPECT_TRUE(machine.files.contains(kept::joined)) << where;
-    }
-    /// Waits, says these words, and nothing of the cluster's list is changed.
-    void expect_waiting(const std::string& words, std::int64_t seconds = 1200) {
-        const auto host = powered_on();
-        EXPECT_EQ(run_for(*host, seconds), Ending::stopped);
-        EXPECT_EQ(host->statuses.back().stage, "join");
-        EXPECT_THAT(host->statuses.back().waiting_for, HasSubstr(words));
-        EXPECT_EQ(etcd.changes(), 0U);
-        EXPECT_EQ(etcd.wrongs(), std::vector<std::string>());
-    }
 
     bool running_ = false;
 };
@@ -108,7 +46,7 @@ class EtcdReplacement : public ::testing::Test {
 TEST_F(EtcdReplacement, TakesThePlaceOfTheDeadMember) {
     const auto host = powered_on();
     EXPECT_EQ(run_for(*host), Ending::joined) << host->lines.back();
-    expect_replaced("");
+    expect_done("");
     const auto in_list = [&](const std::string& words) {
         return std::any_of(host->statuses.begin(), host->statuses.end(),
                            [&](const Status& status) { return status.waiting_for.find(words) != std::string::npos; });
@@ -118,42 +56,11 @@ TEST_F(EtcdReplacement, TakesThePlaceOfTheDeadMember) {
 }
 
 TEST_F(EtcdReplacement, ComesToItsEndAfterAPowerCutAtEveryStep) {
-    const auto undisturbed = powered_on();
-    EXPECT_EQ(run_for(*undisturbed), Ending::joined);
-    const auto steps = undisturbed->changes;
-    const auto first = std::find(steps.begin(), steps.end(), "write " + std::string(statement_path));
-    for (const Kind kind : {Kind::cut_before, Kind::cut_half_done, Kind::cut_after}) {
-        for (auto at = static_cast<std::size_t>(first - steps.begin()) + 1; at <= steps.size(); ++at) {
-            begin_anew();
-            const auto host = powered_on();
-            host->accident = Accident{kind, at};
-            EXPECT_THROW((void)run_for(*host), Cut);
-            power_cycle(machine);
-            const auto next = powered_on();
-            const std::string where = "cut at " + std::to_string(at) + ": " + steps[at - 1];
-            EXPECT_EQ(run_for(*next), Ending::joined) << where << "\n" << next->lines.back();
-            expect_replaced(where);
-            count("replacement_cut_points");
-            if (HasFailure()) return count("cut_points_failed");
-        }
-    }
+    cut_everywhere("replacement_cut_points", "write " + std::string(statement_path));
 }
 
 TEST_F(EtcdReplacement, TriesAgainAfterAFaultAtEveryStep) {
-    const auto undisturbed = powered_on();
-    EXPECT_EQ(run_for(*undisturbed), Ending::joined);
-    const auto steps = undisturbed->changes;
-    for (const Kind kind : {Kind::fail_before, Kind::fail_after}) {
-        for (std::size_t at = 1; at <= steps.size(); ++at) {
-            begin_anew();
-            const auto host = powered_on();
-            host->accident = Accident{kind, at};
-            EXPECT_EQ(run_for(*host), Ending::joined) << steps[at - 1];
-            expect_replaced(steps[at - 1]);
-            count("fault_points");
-            if (HasFailure()) return count("fault_points_failed");
-        }
-    }
+    fail_everywhere("fault_points");
 }
 
 TEST_F(EtcdReplacement, StopsAndWaitsWhenASecondMemberDiesAtAnyStep) {
@@ -174,7 +81,7 @@ TEST_F(EtcdReplacement, StopsAndWaitsWhenASecondMemberDiesAtAnyStep) {
         const auto next = powered_on();
         EXPECT_EQ(run_for(*next), Ending::joined) << step << "\n" << next->lines.back();
         EXPECT_GT(etcd.changes(), before);
-        expect_replaced(step);
+        expect_done(step);
     }
 }
 
@@ -230,7 +137,8 @@ TEST_F(EtcdReplacement, WaitsForASecondDeadMemberOfFive) {
 
 TEST_F(EtcdReplacement, AnOlderCardDoesNotComeBack) {
     etcd.keys[epoch_key] = "7";
-    expect_waiting("a newer card: the cluster knows epoch 7 of etcd-3, this one has 2", 300);
+    patience = 300;
+    expect_waiting("a newer card: the cluster knows epoch 7 of etcd-3, this one has 2");
 }
 
 TEST_F(EtcdReplacement, DataThatNeverHadAVoteAndDoesNotStartIsMovedAside) {
@@ -245,7 +153,7 @@ TEST_F(EtcdReplacement, DataThatNeverHadAVoteAndDoesNotStartIsMovedAside) {
         world(one);
     };
     EXPECT_EQ(run_for(*host), Ending::joined) << host->lines.back();
-    expect_replaced("");
+    expect_done("");
     EXPECT_TRUE(host->has("/var/lib/etcd/never-had-a-vote-101/member/wal"));
     EXPECT_GT(etcd.named("etcd-3")->id, 101U);
 }
@@ -279,7 +187,7 @@ TEST_F(EtcdReplacement, JoinsWhereNobodyHadItsPlace) {
     etcd.forget(3);
     const auto host = powered_on();
     EXPECT_EQ(run_for(*host), Ending::joined);
-    expect_replaced("");
+    expect_done("");
     EXPECT_LT(machine.uptime, 60);
 }
 
@@ -288,7 +196,7 @@ TEST_F(EtcdReplacement, FinishesWhatAnEarlierAttemptHasAdded) {
     etcd.add_learner("https://" + EtcdModel::address(3) + ":2380");
     const auto host = powered_on();
     EXPECT_EQ(run_for(*host), Ending::joined);
-    expect_replaced("");
+    expect_done("");
 }
 
 TEST_F(EtcdReplacement, WaitsWhileAnotherOneIsJoining) {

@@ -6,8 +6,7 @@
 #include "firstboot/join/standing.hpp"
 #include "firstboot/node/node.hpp"
 #include "firstboot/run.hpp"
-#include "tests/daemon/etcd_model.hpp"
-#include "tests/daemon/scene.hpp"
+#include "tests/daemon/at_every_step.hpp"
 
 namespace makina::test {
 namespace {
@@ -71,14 +70,16 @@ Bundle card() {
 }
 
 /// The only founder of a cluster that begins from a snapshot.
-class EtcdRestore : public ::testing::Test {
+class EtcdRestore : public AtEveryStep {
   protected:
-    FakeMachine machine;
     std::vector<std::string> wrongs;
 
-    EtcdRestore() { begin_anew(); }
+    EtcdRestore() {
+        patience = 600;
+        begin_anew();
+    }
 
-    void begin_anew() {
+    void begin_anew() override {
         machine = new_machine("etcd");
         FakeHost host(machine);
         host.put(kept::bundle, seal(card(), first_signer()), {0600, "root", "root"});
@@ -91,7 +92,7 @@ class EtcdRestore : public ::testing::Test {
         if (host.machine.files[data].access != Access{0600, "etcd", "etcd"}) wrongs.emplace_back("etcd cannot read it");
         host.put("/run/active/etcd", "");
     }
-    std::unique_ptr<FakeHost> powered_on() {
+    std::unique_ptr<FakeHost> powered_on() override {
         auto host = host_of(machine, "etcd");
         host->after_change = nullptr;
         give_programs(*host);
@@ -107,13 +108,7 @@ class EtcdRestore : public ::testing::Test {
         start_etcd(*host);
         return host;
     }
-    static Ending run_for(FakeHost& host, std::int64_t seconds = 600) {
-        host.stop_at = host.machine.uptime + seconds;
-        RunOptions options;
-        options.until_joined = true;
-        return run(host, options);
-    }
-    void expect_restored(const std::string& where) {
+    void expect_done(const std::string& where) override {
         EXPECT_THAT(wrongs, ElementsAre()) << where;
         EXPECT_EQ(machine.files[data].content, content) << where;
         EXPECT_TRUE(machine.files.contains(kept::joined)) << where;
@@ -126,7 +121,7 @@ class EtcdRestore : public ::testing::Test {
 TEST_F(EtcdRestore, BeginsTheClusterWithTheDataOfTheSnapshot) {
     const auto host = powered_on();
     EXPECT_EQ(run_for(*host), Ending::joined) << host->lines.back();
-    expect_restored("");
+    expect_done("");
     const std::string token = card().genesis;
     EXPECT_THAT(
         host->changes,
@@ -147,41 +142,11 @@ TEST_F(EtcdRestore, BeginsTheClusterWithTheDataOfTheSnapshot) {
 }
 
 TEST_F(EtcdRestore, ComesToItsEndAfterAPowerCutAtEveryStep) {
-    const auto undisturbed = powered_on();
-    EXPECT_EQ(run_for(*undisturbed), Ending::joined);
-    const auto steps = undisturbed->changes;
-    for (const Kind kind : {Kind::cut_before, Kind::cut_half_done, Kind::cut_after}) {
-        for (std::size_t at = 1; at <= steps.size(); ++at) {
-            const std::string where = "cut at " + std::to_string(at) + ": " + steps[at - 1];
-            begin_anew();
-            const auto host = powered_on();
-            host->accident = Accident{kind, at};
-            EXPECT_THROW((void)run_for(*host), Cut) << where;
-            power_cycle(machine);
-            const auto next = powered_on();
-            EXPECT_EQ(run_for(*next), Ending::joined) << where << "\n" << next->lines.back();
-            expect_restored(where);
-            count("restore_cut_points");
-            if (HasFailure()) return count("cut_points_failed");
-        }
-    }
+    cut_everywhere("restore_cut_points");
 }
 
 TEST_F(EtcdRestore, TriesAgainAfterAFaultAtEveryStep) {
-    const auto undisturbed = powered_on();
-    EXPECT_EQ(run_for(*undisturbed), Ending::joined);
-    const auto steps = undisturbed->changes;
-    for (const Kind kind : {Kind::fail_before, Kind::fail_after}) {
-        for (std::size_t at = 1; at <= steps.size(); ++at) {
-            begin_anew();
-            const auto host = powered_on();
-            host->accident = Accident{kind, at};
-            EXPECT_EQ(run_for(*host), Ending::joined) << steps[at - 1] << "\n" << host->lines.back();
-            expect_restored(steps[at - 1]);
-            count("fault_points");
-            if (HasFailure()) return count("fault_points_failed");
-        }
-    }
+    fail_everywhere("fault_points");
 }
 
 TEST_F(EtcdRestore, TakesTheOlderProgramWhereTheNewerOneIsNot) {
@@ -189,7 +154,7 @@ TEST_F(EtcdRestore, TakesTheOlderProgramWhereTheNewerOneIsNot) {
     host->programs["etcdctl"] = host->programs["etcdutl"];
     host->programs.erase("etcdutl");
     EXPECT_EQ(run_for(*host), Ending::joined) << host->lines.back();
-    expect_restored("");
+    expect_done("");
 }
 
 TEST_F(EtcdRestore, PromisesNothingWithAnotherSnapshotThanTheSealedOne) {
