@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "tests/balancer/cuts.hpp"
-#include "tests/balancer/figures.hpp"
+#include "tests/unit/figures.hpp"
 #include "tests/unit/scratch.hpp"
 
 namespace makina::balancer {
@@ -116,7 +116,7 @@ TEST_F(Pair, HasNoAddressUntilAControlPlaneIsReadyThenOneOwner) {
         << balancer("lb-1").story() << balancer("lb-2").story();
     watching().look();
     EXPECT_EQ(watching().claims().size(), 0U) << "an address that leads nowhere";
-    note_figure("joined_s", steady_seconds() - begun);
+    figures::put("joined_s", steady_seconds() - begun);
     cluster().set_state("master-2", "ready");
     ASSERT_FALSE(settled().empty());
     for (const char* const name : {"master-1", "master-3"}) cluster().set_state(name, "ready");
@@ -124,7 +124,7 @@ TEST_F(Pair, HasNoAddressUntilAControlPlaneIsReadyThenOneOwner) {
 }
 
 void expect_good(const Cut& cut, const Course& course) {
-    note_figure("cuts_over_4_s", course.owned > owner_promise ? 1 : 0);
+    figures::count("cuts_over_4_s", course.owned > owner_promise ? 1 : 0);
     EXPECT_LE(course.doubled, cut.returns ? healing_limit : 0);
     if (!cut.returns) {
         EXPECT_EQ(course.owner, course.kept) << "it fell back to " << course.holder;
@@ -144,10 +144,10 @@ TEST_F(Pair, HasOneOwnerFourSecondsAfterEveryCutAndItStays) {
         expect_good(cut, *course);
         EXPECT_EQ(watching().doubled(course->healed + healing_limit, course->end), 0);
         // A switch that has missed it learns of it within a minute (vrrp_garp_master_refresh).
-        note_figure("owners_not_announced", course->doubled == 0 || announced(*course) ? 0 : 1);
-        note_figure("cuts", 1);
-        note_time("failover", course->outage);
-        note_time("owner", course->owned);
+        figures::count("owners_not_announced", course->doubled == 0 || announced(*course) ? 0 : 1);
+        figures::count("cuts", 1);
+        figures::measure("failover", course->outage, "p50");
+        figures::measure("owner", course->owned, "p50");
         doubled = std::max(doubled, course->doubled);
         // Those that are on their way when the holder goes are lost with it.
         lost += watching().failed(calm, course->made - 0.3);
@@ -158,9 +158,9 @@ TEST_F(Pair, HasOneOwnerFourSecondsAfterEveryCutAndItStays) {
                     course->owned, course->outage, course->doubled);
         (void)std::fflush(stdout);
     }
-    note_figure("double_owner_s", doubled);
-    note_figure("connections", begun);
-    note_figure("lost_outside_failovers", lost);
+    figures::put("double_owner_s", doubled);
+    figures::count("connections", begun);
+    figures::count("lost_outside_failovers", lost);
     // 99.9 % of new connections come about outside the time in which the address moves.
     EXPECT_LE(lost, begun / 1000);
 }
@@ -202,8 +202,8 @@ TEST_F(Pair, SendsNothingNewToAControlPlaneThatIsNotReady) {
     });
     EXPECT_TRUE(returned);
     EXPECT_EQ(watching().failed(out, steady_seconds()), 0);
-    note_figure("drained_s", last - out);
-    note_figure("returned_s", first - back);
+    figures::put("drained_s", last - out);
+    figures::put("returned_s", first - back);
 }
 
 /// Another machine with the same router id and the highest priority: one that means us, by mistake or not, and one that
@@ -291,8 +291,8 @@ TEST_F(Pair, TakesANewerBundleWithoutDroppingAConnection) {
     EXPECT_TRUE(std::ranges::none_of(watching().attempts(), [&](const Attempt& one) {
         return one.good && !one.lasting && one.begun > to && one.word != "master-1";
     }));
-    note_figure("dropped_at_reload", watching().failed(from, to + 1) + watching().broken(from, to + 3));
-    note_figure("connections_at_reload", watching().begun(from, to + 1));
+    figures::count("dropped_at_reload", watching().failed(from, to + 1) + watching().broken(from, to + 3));
+    figures::count("connections_at_reload", watching().begun(from, to + 1));
 }
 
 }  // namespace

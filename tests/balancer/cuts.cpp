@@ -1,4 +1,5 @@
 #include "tests/balancer/cuts.hpp"
+#include "tests/unit/figures.hpp"
 
 #include <gtest/gtest.h>
 
@@ -86,8 +87,7 @@ const std::vector<Cut>& cuts() {
 std::size_t cut_count() {
     const char* const asked = std::getenv("MAKINA_CUTS");
     if (asked != nullptr && *asked != '\0') return std::stoul(asked);
-    const char* const all = std::getenv("MAKINA_ALL");
-    return all != nullptr && *all != '\0' ? 200 : 8;
+    return figures::long_form() ? 200 : 8;
 }
 
 void pause(double seconds) {

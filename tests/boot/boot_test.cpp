@@ -9,6 +9,7 @@
 #include "builder/card/card.hpp"
 #include "builder/process.hpp"
 #include "tests/boot/suite.hpp"
+#include "tests/unit/figures.hpp"
 #include "tests/unit/scratch.hpp"
 
 namespace makina::boot {
@@ -45,7 +46,7 @@ std::vector<Subject> subjects() {
                                  {"nftables", "nftables-loaded", "rules-before-network", "sysctl net.ipv4.ip_forward",
                                   "sysctl net.netfilter.nf_conntrack_buckets", "keepalived", "conntrackd"}},
                                 {"etcd", "etcd-1", "external-etcd.yaml", "waiting", {"etcd", "etcd-settings"}}};
-    if (!all_asked()) all.resize(1);
+    if (!figures::long_form()) all.resize(1);
     return all;
 }
 
@@ -85,7 +86,7 @@ void flash_over_old_content(const std::filesystem::path& image, const std::files
     if (attached.status == 0) run_checked({{"losetup", "--detach", loop}});
     ASSERT_EQ(flashed.status, 0) << flashed.errors;
     std::filesystem::resize_file(card, size);
-    figure("flashed_to_a_loop_device", attached.status == 0 ? 1 : 0);
+    figures::put("flashed_to_a_loop_device", attached.status == 0 ? 1 : 0);
 }
 
 TEST_P(Boot, OfAFlashedLargerCardAnswersEveryQuestionWell) {
@@ -136,8 +137,8 @@ TEST_P(Boot, OfAFlashedLargerCardAnswersEveryQuestionWell) {
     std::string name = std::string("boot_seconds_") + subject.role;
     std::replace(name.begin(), name.end(), '-', '_');
     if (!verdict["stages"].empty()) {
-        figure(name, verdict["stages"].back()["seconds"].get<double>());
-        figure("boot_seconds", verdict["stages"].back()["seconds"].get<double>());
+        figures::put(name, verdict["stages"].back()["seconds"].get<double>());
+        figures::put("boot_seconds", verdict["stages"].back()["seconds"].get<double>());
     }
 }
 

@@ -8,6 +8,7 @@
 #include "builder/process.hpp"
 #include "tests/boot/suite.hpp"
 #include "tests/unit/child.hpp"
+#include "tests/unit/figures.hpp"
 #include "tests/unit/scratch.hpp"
 
 namespace makina::boot {
@@ -32,7 +33,7 @@ echo "$list"
 
 /// Machines by the handful take minutes.
 std::vector<Play> plays() {
-    if (!all_asked()) return {};
+    if (!figures::long_form()) return {};
     return {{"balancers",
              "makina.yaml",
              "lb-1,lb-2",
@@ -67,19 +68,20 @@ TEST_P(Cluster, IsWellAfterEachDrill) {
         if (kind == "end") end = event;
         if (kind == "answer") {
             EXPECT_TRUE(event["good"].get<bool>()) << line;
-            count("rehearsed_answers", 1);
+            figures::count("rehearsed_answers", 1);
         }
         if (kind != "outcome") continue;
         EXPECT_TRUE(event["passed"].get<bool>()) << line;
         EXPECT_EQ(event["several_held"], 0) << line;
         if (event["drill"] == "start") continue;
-        count("rehearsed_drills", 1);
-        if (!event["moved_after"].is_null()) longest("rehearsed_failover_max_s", event["moved_after"].get<double>());
+        figures::count("rehearsed_drills", 1);
+        if (!event["moved_after"].is_null())
+            figures::largest("rehearsed_failover_max_s", event["moved_after"].get<double>());
     }
     ASSERT_TRUE(end.is_object()) << rehearsed.output << rehearsed.errors;
     EXPECT_TRUE(end["passed"].get<bool>());
-    count("rehearsed_nodes", end["nodes"].get<int>());
-    count("rehearsed_seconds", static_cast<int>(end["seconds"].get<double>()));
+    figures::count("rehearsed_nodes", end["nodes"].get<int>());
+    figures::count("rehearsed_seconds", static_cast<int>(end["seconds"].get<double>()));
 }
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Cluster);

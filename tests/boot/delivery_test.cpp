@@ -14,6 +14,7 @@
 #include "firstboot/host.hpp"
 #include "tests/boot/suite.hpp"
 #include "tests/crash/cuts.hpp"
+#include "tests/unit/figures.hpp"
 #include "tests/unit/scratch.hpp"
 
 namespace makina::boot {
@@ -102,7 +103,7 @@ TEST_P(Handover, ABundleOnTheBootPartitionIsTakenMovedAndWiped) {
     std::vector<std::string> after = before;
     std::erase(after, delivery_name);
     EXPECT_EQ(boot_partition().list(), after);
-    count("deliveries_from_fat", verdict.passed() ? 1 : 0);
+    figures::count("deliveries_from_fat", verdict.passed() ? 1 : 0);
 }
 
 TEST_P(Handover, ABundleOnAStickIsTakenMovedAndWiped) {
@@ -126,12 +127,12 @@ TEST_P(Handover, ABundleOnAStickIsTakenMovedAndWiped) {
     EXPECT_EQ(files().list(), std::vector<std::string>{"holiday.txt"});
     EXPECT_EQ(files().read_file("holiday.txt"), "the sea\n");
     EXPECT_EQ(remains(stick, 0, fs::file_size(stick)), 0U);
-    count("deliveries_from_sticks", verdict.passed() ? 1 : 0);
+    figures::count("deliveries_from_sticks", verdict.passed() ? 1 : 0);
 }
 
 /// A boot for each: a part of the long form.
 std::vector<const char*> nodes() {
-    if (!all_asked()) return {};
+    if (!figures::long_form()) return {};
     return {"lb-1"};
 }
 

@@ -13,6 +13,7 @@
 #include "builder/rehearse/rehearse.hpp"
 #include "tests/boot/suite.hpp"
 #include "tests/crash/cuts.hpp"
+#include "tests/unit/figures.hpp"
 #include "tests/unit/scratch.hpp"
 
 namespace makina::boot {
@@ -86,9 +87,9 @@ std::vector<std::string> good_answers(const Verdict& verdict) {
 /// moments are counted in writes: between two of them it is all the same to a card when the power goes.
 TEST(PowerCut, AtAnyMomentOfFirstBootTheNextBootEndsAsAnUninterruptedOneDoes) {
     if (const std::string reason = why_not(); !reason.empty()) GTEST_SKIP() << reason;
-    const int cuts = all_asked() ? 10 : 1;
+    const int cuts = figures::long_form() ? 10 : 1;
     const Scratch scratch;
-    const fs::path built = image_of(all_asked() ? "master-1" : "lb-1", "makina.yaml", scratch.path());
+    const fs::path built = image_of(figures::long_form() ? "master-1" : "lb-1", "makina.yaml", scratch.path());
     const fs::path image = scratch / "image.img";
     crash::copy_sparse(built, image);
     fs::resize_file(image, fs::file_size(image) + gibibyte);
@@ -101,8 +102,8 @@ TEST(PowerCut, AtAnyMomentOfFirstBootTheNextBootEndsAsAnUninterruptedOneDoes) {
     const WriteLog log(scratch / "log");
     const std::size_t writes = writes_of(log);
     ASSERT_GT(writes, 100U) << "a first boot that writes nothing proves nothing";
-    figure("power_cut_writes", writes);
-    figure("power_cut_flushes", log.epochs().size() - 1);
+    figures::count("power_cut_writes", writes);
+    figures::count("power_cut_flushes", log.epochs().size() - 1);
 
     const std::string seed = environment("MAKINA_SEED");
     std::mt19937_64 random(seed.empty() ? 1 : std::stoull(seed));
@@ -112,14 +113,14 @@ TEST(PowerCut, AtAnyMomentOfFirstBootTheNextBootEndsAsAnUninterruptedOneDoes) {
         const std::size_t moment = static_cast<std::size_t>(i) * slice + 1 + random() % slice;
         const Cut cut = cut_after(log, moment, random);
         cards.make(cut, card);
-        count("power_cuts", 1);
+        figures::count("power_cuts", 1);
         const std::string where =
             "cut after write " + std::to_string(moment) + " of " + std::to_string(writes) + ", " + describe(log, cut);
         EXPECT_EQ(firmware(image, card), firmware(image, image)) << where;
         const Verdict resumed = boot(image, card);
         EXPECT_TRUE(resumed.passed()) << where << '\n' << to_text(resumed);
         EXPECT_EQ(good_answers(resumed), good_answers(whole)) << where;
-        if (resumed.passed() && good_answers(resumed) == good_answers(whole)) count("power_cuts_resumed", 1);
+        if (resumed.passed() && good_answers(resumed) == good_answers(whole)) figures::count("power_cuts_resumed", 1);
     }
 }
 

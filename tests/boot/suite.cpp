@@ -1,9 +1,5 @@
 #include "tests/boot/suite.hpp"
 
-#include <gtest/gtest.h>
-
-#include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 
@@ -16,27 +12,7 @@ namespace {
 /// an empty list lets it go on to the stage at which it joins.
 constexpr const char* package_list = "/etc/makina/packages";
 
-/// Printed when all tests have run.
-class Figures : public testing::Environment {
-  public:
-    void TearDown() override {
-        if (!json.empty()) std::printf("figures: %s\n", json.dump().c_str());
-    }
-    nlohmann::json json = nlohmann::json::object();
-};
-
-Figures* figures() {
-    static auto* const figures = new Figures;  // GoogleTest owns it once it is added
-    return figures;
-}
-
-[[maybe_unused]] const testing::Environment* const registered = testing::AddGlobalTestEnvironment(figures());
-
 }  // namespace
-
-bool all_asked() {
-    return environment("MAKINA_ALL") == "1";
-}
 
 std::string environment(const char* name) {
     const char* const value = std::getenv(name);
@@ -64,18 +40,6 @@ std::filesystem::path image_of(const std::string& node, const std::string& profi
                   node,         "--output", folder.string(), "--keys",      (folder / "keys").string()};
     run_checked(build);
     return folder / (node + ".img");
-}
-
-void figure(const std::string& name, const nlohmann::json& value) {
-    figures()->json[name] = value;
-}
-
-void longest(const std::string& name, double value) {
-    figures()->json[name] = std::max(figures()->json.value(name, value), value);
-}
-
-void count(const std::string& name, int more) {
-    figures()->json[name] = figures()->json.value(name, 0) + more;
 }
 
 }  // namespace makina::boot

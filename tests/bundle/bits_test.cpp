@@ -15,7 +15,7 @@
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/bundle/sealed.hpp"
 #include "tests/bundle/bundles.hpp"
-#include "tests/bundle/figures.hpp"
+#include "tests/unit/figures.hpp"
 
 namespace makina {
 namespace {
@@ -89,7 +89,7 @@ void expect_none(const Count& count, std::size_t tried) {
 
 TEST(Row1, RefusesEveryFlipOfOneBit) {
     const forge::World world;
-    const std::string sealed = world.sealed(forge::bundle_of_size(long_form() ? 63 << 10 : 8 << 10));
+    const std::string sealed = world.sealed(forge::bundle_of_size(figures::long_form() ? 63 << 10 : 8 << 10));
     ASSERT_NO_THROW(static_cast<void>(open_sealed(sealed, world.trust)));
     const Count count = in_two_processes(sealed.size() * 8, [&](std::size_t bit, Count& counted) {
         std::string changed = sealed;
@@ -97,8 +97,8 @@ TEST(Row1, RefusesEveryFlipOfOneBit) {
         try_one(changed, world.trust, bit, counted);
     });
     expect_none(count, sealed.size() * 8);
-    note_figure("bit_flips", static_cast<double>(count.tried));
-    note_figure("bit_flips_accepted", static_cast<double>(count.accepted));
+    figures::count("bit_flips", count.tried);
+    figures::count("bit_flips_accepted", count.accepted);
 }
 
 TEST(Row1, RefusesEveryOtherByteAroundTheContent) {
@@ -111,7 +111,7 @@ TEST(Row1, RefusesEveryOtherByteAroundTheContent) {
     for (std::size_t i = 0; i < sealed.size(); ++i) {
         if (i < content || i >= content + world.content.size()) places.push_back(i);
     }
-    const std::size_t step = long_form() ? 1 : 8;  // values of a byte that are left out in the short form
+    const std::size_t step = figures::long_form() ? 1 : 8;  // values of a byte that are left out in the short form
     const Count count = in_two_processes(places.size(), [&](std::size_t i, Count& counted) {
         for (std::size_t by = 1 + i % step; by < 256; by += step) {
             std::string changed = sealed;
@@ -137,7 +137,7 @@ TEST(Row2, RefusesEveryOtherLength) {
     });
     try_one(sealed + sealed, world.trust, 2 * sealed.size(), count);
     expect_none(count, sealed.size() + 3 * more + 1);
-    note_figure("lengths", static_cast<double>(count.tried));
+    figures::count("lengths", count.tried);
 }
 
 TEST(Row2, RefusesABundleThatIsCutAndFilledWithZeros) {
@@ -192,7 +192,7 @@ TEST(Seal, IsVerifiedQuickly) {
         const auto spent = std::chrono::steady_clock::now() - begin;
         best = std::min<std::int64_t>(best, std::chrono::duration_cast<std::chrono::microseconds>(spent).count());
     }
-    note_figure("verify_us", static_cast<double>(best));
+    figures::put("verify_us", static_cast<double>(best));
 }
 
 }  // namespace

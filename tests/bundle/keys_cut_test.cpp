@@ -5,7 +5,7 @@
 
 #include "builder/pki/pki.hpp"
 #include "builder/process.hpp"
-#include "tests/bundle/figures.hpp"
+#include "tests/unit/figures.hpp"
 #include "tests/unit/keyrings.hpp"
 #include "tests/unit/scratch.hpp"
 
@@ -50,7 +50,7 @@ class Cut : public testing::Test {
         int kills = 0;
         for (const std::string& call : changing) {
             // Opens are mostly the loader's own; the short form takes every fifth of them.
-            const int step = long_form() ? 1 : call == "openat" ? 5 : short_step;
+            const int step = figures::long_form() ? 1 : call == "openat" ? 5 : short_step;
             for (int count = 1; count < 1000; count += step) {
                 prepare();
                 if (!killed(arguments, call, count)) break;
@@ -85,8 +85,8 @@ class Cut : public testing::Test {
 
     static void TearDownTestSuite() {
         if (kills_ == 0) return;  // skipped
-        note_figure("keys_kill_points", kills_);
-        note_figure("keys_kill_points_failed", failed_);
+        figures::count("keys_kill_points", kills_);
+        figures::count("keys_kill_points_failed", failed_);
     }
 
     Scratch scratch_;

@@ -2,9 +2,9 @@
 
 #include "builder/commands/recipient.hpp"
 #include "firstboot/bundle/payload.hpp"
-#include "tests/bundle/figures.hpp"
 #include "tests/bundle/scan.hpp"
 #include "tests/unit/clusters.hpp"
+#include "tests/unit/figures.hpp"
 #include "tests/unit/keyrings.hpp"
 #include "tests/unit/scratch.hpp"
 
@@ -88,9 +88,9 @@ class Roles : public testing::TestWithParam<std::size_t> {
                           "test");
     }
     static void TearDownTestSuite() {
-        note_figure("bundle_kinds_scanned", scanned_);
-        note_figure("secret_forms_looked_for", forms_);
-        note_figure("secrets_where_they_must_not_be", misplaced_);
+        figures::count("bundle_kinds_scanned", scanned_);
+        figures::count("secret_forms_looked_for", forms_);
+        figures::count("secrets_where_they_must_not_be", misplaced_);
     }
 
     Scratch scratch_;

@@ -6,7 +6,7 @@
 
 #include "firstboot/bundle/validity.hpp"
 #include "tests/bundle/bundles.hpp"
-#include "tests/bundle/figures.hpp"
+#include "tests/unit/figures.hpp"
 
 namespace makina {
 namespace {
@@ -86,7 +86,7 @@ TEST(Row12, JudgesTwelveClocksOverManyBundles) {
     }
     EXPECT_GE(cases, 12U * 30U);
     for (const std::size_t count : counted) EXPECT_GT(count, 0U);
-    note_figure("clock_cases", static_cast<double>(cases));
+    figures::count("clock_cases", cases);
 }
 
 TEST(Row12, JudgesTheEdgesAsSaid) {

@@ -6,8 +6,8 @@
 #include "builder/process.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/bundle/sealed.hpp"
-#include "tests/bundle/figures.hpp"
 #include "tests/bundle/vectors.hpp"
+#include "tests/unit/figures.hpp"
 #include "tests/unit/scratch.hpp"
 
 namespace makina {
@@ -64,7 +64,7 @@ TEST(Row11, JudgesEveryVectorAsExpected) {
         }
     }
     EXPECT_GE(names.size(), 60U);
-    note_figure("pki_vectors", static_cast<double>(names.size()));
+    figures::count("pki_vectors", names.size());
 }
 
 TEST(Row11, IsNeverWiderThanOpenssl) {
@@ -86,7 +86,7 @@ TEST(Row11, IsNeverWiderThanOpenssl) {
         }
         if (accepts && !ours) ++narrower;
     }
-    note_figure("pki_vectors_only_openssl_accepts", static_cast<double>(narrower));
+    figures::count("pki_vectors_only_openssl_accepts", narrower);
 }
 
 TEST(Seal, AcceptsWhatOpensslSigns) {

@@ -8,6 +8,7 @@
 #include "tests/gateway/border.hpp"
 #include "tests/gateway/suite.hpp"
 #include "tests/gateway/vrrp.hpp"
+#include "tests/unit/figures.hpp"
 
 namespace makina::border {
 namespace {
@@ -47,7 +48,7 @@ std::vector<Cut> cuts() {
              border.gateway(holder).run_checked({"systemctl", "start", "keepalived"});
          }},
     };
-    if (!all_asked()) all.pop_back();
+    if (!figures::long_form()) all.pop_back();
     return all;
 }
 
@@ -126,7 +127,7 @@ TEST_F(TwoGateways, TakeOverWithinFourSecondsAndKeepWhatIsOpen) {
     const Prober prober(border->worker_2, {home_address, 80});
     const auto outward = std::make_unique<Transfer>(border->worker_1, Place{home_address, 80}, Server::Manner::repeats);
     const auto inward = std::make_unique<Transfer>(border->home, Place{shared_uplink, 443}, Server::Manner::talks);
-    const int rounds = all_asked() ? 10 : 1;
+    const int rounds = figures::long_form() ? 10 : 1;
     for (int round = 0; round < rounds; ++round) {
         for (const Cut& cut : cuts()) {
             SCOPED_TRACE(cut.name);
@@ -136,13 +137,16 @@ TEST_F(TwoGateways, TakeOverWithinFourSecondsAndKeepWhatIsOpen) {
             const double begin = lab::steady_seconds();
             cut.happens(*border, holder);
             expect_taken_over(prober, holder, begin);
-            Failover failover{prober.longest_silence(begin), 0, outward->goes_on(8) && inward->goes_on(8)};
-            EXPECT_LE(failover.silence, longest_silence);
-            EXPECT_TRUE(failover.kept) << outward->is_broken() << inward->is_broken();
+            const double silence = prober.longest_silence(begin);
+            EXPECT_LE(silence, longest_silence);
+            const bool kept = outward->goes_on(8) && inward->goes_on(8);
+            EXPECT_TRUE(kept) << outward->is_broken() << inward->is_broken();
             cut.is_mended(*border, holder);
             EXPECT_TRUE(border->stays(border->other(holder), 1.5)) << "it went back";
-            failover.doubled = border->double_seconds(begin);
-            count(failover);
+            figures::count("gateway_cuts");
+            figures::count("tcp_kept", kept ? 1 : 0);
+            figures::measure("gateway_failover", silence, "p50");
+            figures::largest("gateway_double_owner_s", border->double_seconds(begin));
         }
     }
 }
@@ -270,7 +274,7 @@ void lose_each_others_connections(Border& border) {
 }
 
 std::vector<Story> stories() {
-    if (!all_asked()) return {};
+    if (!figures::long_form()) return {};
     return {{"TheyLoseEachOther", lose_each_other},
             {"HomeIsGoneBehindALiveCable", lose_home_behind_a_live_cable},
             {"TheyComeBeforeTheNetwork", come_before_the_network},

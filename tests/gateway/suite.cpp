@@ -1,48 +1,10 @@
 #include "tests/gateway/suite.hpp"
 
-#include <gtest/gtest.h>
-
-#include <algorithm>
-#include <cstdio>
-#include <cstdlib>
-
 #include "builder/process.hpp"
 #include "tests/lab/lab.hpp"
 #include "tests/unit/clusters.hpp"
 
 namespace makina::border {
-namespace {
-
-class Figures final : public testing::Environment {
-  public:
-    void TearDown() override {
-        if (failovers.empty()) return;
-        std::vector<double> silences;
-        double doubled = 0;
-        std::size_t kept = 0;
-        for (const Failover& failover : failovers) {
-            silences.push_back(failover.silence);
-            doubled = std::max(doubled, failover.doubled);
-            kept += failover.kept ? 1 : 0;
-        }
-        std::ranges::sort(silences);
-        std::printf(
-            "figures: {\"gateway_cuts\":%zu,\"gateway_failover_p50_s\":%.2f,\"gateway_failover_max_s\":%.2f,"
-            "\"gateway_double_owner_s\":%.3f,\"tcp_kept\":%zu}\n",
-            failovers.size(), silences[silences.size() / 2], silences.back(), doubled, kept);
-    }
-    std::vector<Failover> failovers;
-};
-
-Figures* figures() {
-    static auto* const figures = new Figures;
-    return figures;
-}
-
-[[maybe_unused]] const testing::Environment* const registered = testing::AddGlobalTestEnvironment(figures());
-
-}  // namespace
-
 std::string why_not() {
     if (std::string reason = lab::why_not(); !reason.empty()) return reason;
     for (const auto& [program, package] : {std::pair("nft", "nftables"),
@@ -55,11 +17,6 @@ std::string why_not() {
         if (!have_program(program)) return std::string("needs ") + program + ": apt install " + package;
     }
     return "";
-}
-
-bool all_asked() {
-    const char* const all = std::getenv("MAKINA_ALL");
-    return all != nullptr && *all != '\0';
 }
 
 Profile one_gateway() {
@@ -89,10 +46,6 @@ Profile two_plain_gateways() {
     plain.vrid = profile.gateway.vrid;
     profile.gateway = plain;
     return profile;
-}
-
-void count(const Failover& failover) {
-    figures()->failovers.push_back(failover);
 }
 
 }  // namespace makina::border

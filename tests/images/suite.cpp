@@ -19,7 +19,7 @@ std::string environment(const char* name) {
     return value == nullptr ? "" : value;
 }
 
-/// Holds the cards of a run, and prints the figures when every test is done.
+/// Holds the cards of a run.
 class Shelf : public testing::Environment {
   public:
     void SetUp() override {
@@ -30,10 +30,6 @@ class Shelf : public testing::Environment {
     void TearDown() override {
         cards_.clear();
         scratch_.reset();
-        Json figures = Json::object();
-        for (const auto& [name, number] : figures_) figures[name] = number;
-        std::printf("figures: %s\n", figures.dump().c_str());
-        (void)std::fflush(stdout);
     }
 
     const BuiltCard& card(const Subject& subject, bool bare) {
@@ -44,16 +40,14 @@ class Shelf : public testing::Environment {
         if (bare) more.emplace_back("--no-bundle");
         const Result built = makina(build_arguments(subject, file, more));
         if (built.status != 0) throw Error("building " + key + ": " + built.errors);
-        figures_["roles_built"] += 1;
+        figures::count("roles_built");
         return cards_[key] = {file, event(built.output, "image")};
     }
     [[nodiscard]] fs::path config() const { return *scratch_ / "config"; }
-    void count(const std::string& figure, std::uint64_t number) { figures_[figure] += number; }
 
   private:
     std::unique_ptr<Scratch> scratch_;
     std::map<std::string, BuiltCard> cards_;
-    std::map<std::string, std::uint64_t> figures_;
 };
 
 Shelf& shelf() {
@@ -67,10 +61,6 @@ Shelf& shelf() {
 
 void PrintTo(const Subject& subject, std::ostream* stream) {
     *stream << subject.node << " of " << subject.profile;
-}
-
-bool long_form() {
-    return environment("MAKINA_ALL") == "1";
 }
 
 std::vector<Subject> subjects() {
@@ -137,10 +127,6 @@ const BuiltCard& bare_card(const Subject& subject) {
 
 fs::path keys_of(const Subject& subject) {
     return shelf().config() / "makina" / fs::path(subject.profile).stem();
-}
-
-void count(const std::string& figure, std::uint64_t number) {
-    shelf().count(figure, number);
 }
 
 }  // namespace makina::images

@@ -9,9 +9,13 @@
 #include <vector>
 
 #include "builder/process.hpp"
+#include "tests/unit/figures.hpp"
 
 // What the tests of this suite share: the program, the cards that it built, the figures at the end.
 namespace makina::images {
+
+using figures::count;
+using figures::long_form;
 
 using Json = nlohmann::json;
 namespace fs = std::filesystem;
@@ -27,7 +31,6 @@ struct Subject {
 void PrintTo(const Subject& subject, std::ostream* stream);
 /// Those whose cards are looked at: every role with MAKINA_ALL=1, else a control plane and a gateway.
 [[nodiscard]] std::vector<Subject> subjects();
-[[nodiscard]] bool long_form();
 /// MAKINA_CACHE, or where makina-image keeps bases unless told.
 [[nodiscard]] fs::path cache();
 [[nodiscard]] fs::path profile(const std::string& name);
@@ -54,8 +57,5 @@ struct BuiltCard {
 [[nodiscard]] const BuiltCard& bare_card(const Subject& subject);
 /// The keys of the subject's cluster, which the suite made in a folder of its own.
 [[nodiscard]] fs::path keys_of(const Subject& subject);
-
-/// Adds to the suite's last line: figures: {"name": number}.
-void count(const std::string& figure, std::uint64_t number);
 
 }  // namespace makina::images
