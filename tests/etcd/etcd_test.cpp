@@ -179,9 +179,9 @@ std::unique_ptr<Cluster> formed_cluster(const std::string& name) {
 }
 
 TEST_F(Etcd, NewCardsTakeThePlaceOfDeadMembersWhileSomebodyWrites) {
-    // One card after the other; the long form has four clusters side by side.
-    const std::size_t clusters = long_form() ? 4 : 1;
-    const std::size_t rounds = long_form() ? 25 : 2;
+    // One card after the other; the long form has five clusters side by side, an hour and a half long.
+    const std::size_t clusters = long_form() ? 5 : 1;
+    const std::size_t rounds = long_form() ? 100 : 2;
     std::vector<std::thread> workers;
     for (std::size_t number = 0; number < clusters; ++number) {
         workers.emplace_back([number, rounds] {
