@@ -132,9 +132,9 @@ void ask_kubeadm(const Card& card, std::vector<Question>& questions) {
 }
 
 /// etcd reads all its settings and checks them against each other before it opens a certificate or its data; what it
-/// says of a wrong one is known. It gets a data folder of its own, so that nothing is left behind.
+/// says of a wrong one is known. It gets a data folder that cannot be: with another one it would begin a cluster.
 constexpr const char* etcd_settings =
-    "set -a; [ ! -f /etc/default/etcd ] || . /etc/default/etcd; ETCD_DATA_DIR=/run/makina-rehearse/etcd; "
+    "set -a; [ ! -f /etc/default/etcd ] || . /etc/default/etcd; ETCD_DATA_DIR=/dev/null/etcd; "
     "text=$(timeout 20 etcd 2>&1 | head -c 20000); echo \"$text\" | tail -n 5; "
     "! echo \"$text\" | grep -Eiq 'failed to verify flags|error verifying flags|invalid value|parsing.*error|"
     "unrecognized environment|not defined|exec format'";

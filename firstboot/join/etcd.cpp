@@ -87,6 +87,8 @@ std::string initial_cluster(const Bundle& bundle, const Founders& founders) {
 /// Empty if etcd on this node answers and has a vote, else what is missing.
 std::string objection(Host& host, const Bundle& bundle) {
     constexpr std::uint32_t at_home = 1000;
+    // Whoever else has started an etcd here with this node's certificates, for a trial, is not the cluster.
+    if (!host.look(environment)) return "etcd on this node to be started";
     const auto report = EtcdApi(host, etcd_credentials()).reports({own_address(bundle)}, at_home).at(0);
     if (!report.list || !report.healthy) {
         return "etcd on this node to answer" + (report.fault.empty() ? "" : " (" + report.fault + ")");

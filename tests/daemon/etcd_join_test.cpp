@@ -85,6 +85,20 @@ TEST_F(EtcdReplacement, StopsAndWaitsWhenASecondMemberDiesAtAnyStep) {
     }
 }
 
+TEST_F(EtcdReplacement, AnEtcdThatItHasNotStartedIsNotTheCluster) {
+    // Somebody tries one out on this node, with its certificates; the cluster itself has no majority.
+    EtcdModel trial({"etcd-1", "etcd-2", "etcd-3"});
+    etcd.alive.erase("etcd-2");
+    const auto host = powered_on();
+    host->network = [&](FakeHost& one, const Request& request) {
+        return request.address == EtcdModel::address(3) ? trial.answer(one, request) : etcd.answer(one, request);
+    };
+    EXPECT_EQ(run_for(*host), Ending::stopped);
+    EXPECT_EQ(host->statuses.back().stage, "join");
+    EXPECT_FALSE(decode_statement(host->text(statement_path)).member);
+    EXPECT_EQ(etcd.changes() + trial.changes(), 0U);
+}
+
 TEST_F(EtcdReplacement, WaitsWhileTheOldMemberLives) {
     etcd.alive.insert("etcd-3");
     etcd.unreachable.insert("etcd-3");
