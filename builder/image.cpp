@@ -100,19 +100,18 @@ void write_root(PatchedImage& image, const Partition& partition, const ImagePlan
 }
 
 void write_boot(PatchedImage& image, const Partition& partition, const ImagePlan& plan) {
-    edit_fat(image, partition, [&](Fat& boot) {
-        for (const std::string& path : plan.removals) {
-            if (const auto name = on_boot_partition(path)) boot.remove(*name);
+    Fat boot(image, partition);
+    for (const std::string& path : plan.removals) {
+        if (const auto name = on_boot_partition(path)) boot.remove(*name);
+    }
+    for (const auto& [path, file] : plan.files.files()) {
+        const auto name = on_boot_partition(path);
+        if (!name) continue;
+        if (file.kind != FileKind::regular) {
+            throw Error(path + " is not a regular file, and the boot partition holds nothing else");
         }
-        for (const auto& [path, file] : plan.files.files()) {
-            const auto name = on_boot_partition(path);
-            if (!name) continue;
-            if (file.kind != FileKind::regular) {
-                throw Error(path + " is not a regular file, and the boot partition holds nothing else");
-            }
-            boot.write(*name, file.content, plan.built);
-        }
-    });
+        boot.write(*name, file.content, plan.built);
+    }
 }
 
 /// Opens the file that will be the image, for us alone. The lock goes with the file, not with its name: a file that
@@ -162,17 +161,6 @@ class PartFile {
     bool owned_ = true;
 };
 
-void write_at(int file, const char* data, std::size_t size, std::uint64_t offset) {
-    while (size > 0) {
-        const ssize_t count = pwrite(file, data, size, static_cast<off_t>(offset));
-        if (count < 0 && errno == EINTR) continue;
-        if (count <= 0) throw_system("writing the image");
-        data += count;
-        offset += static_cast<std::uint64_t>(count);
-        size -= static_cast<std::size_t>(count);
-    }
-}
-
 void copy_extent(const PatchedImage& image, const Extent& extent, int output) {
     auto from = static_cast<off_t>(extent.offset);
     auto to = from;
@@ -190,7 +178,7 @@ void copy_extent(const PatchedImage& image, const Extent& extent, int output) {
         std::vector<char> buffer(std::min<std::uint64_t>(left, 1 << 20));
         const ssize_t got = pread(image.descriptor(), buffer.data(), buffer.size(), from);
         if (got <= 0) throw Error("the base became shorter while it was read");
-        write_at(output, buffer.data(), static_cast<std::size_t>(got), static_cast<std::uint64_t>(to));
+        write_file_at(output, static_cast<std::uint64_t>(to), buffer.data(), static_cast<std::size_t>(got));
         from += got;
         to += got;
         left -= static_cast<std::uint64_t>(got);
@@ -211,10 +199,7 @@ std::uint64_t copy_image(const PatchedImage& image, int output, const ImageOptio
             options.progress(done += part, total);
         }
     }
-    for (const auto& [offset, block] : image.changed()) {
-        const std::size_t size = std::min<std::uint64_t>(block.size(), image.size() - offset);
-        write_at(output, block.data(), size, offset);
-    }
+    image.write_changes(output);
     return total;
 }
 

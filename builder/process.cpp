@@ -39,13 +39,7 @@ std::optional<std::string> find_program(const std::string& program) {
 
 std::string package_of(const std::string& program) {
     static const std::map<std::string, std::string> packages = {{"mmdebstrap", "mmdebstrap"},
-                                                                {"mcopy", "mtools"},
-                                                                {"mmd", "mtools"},
-                                                                {"mdel", "mtools"},
-                                                                {"mdir", "mtools"},
-                                                                {"mlabel", "mtools"},
                                                                 {"diff", "diffutils"},
-                                                                {"mdeltree", "mtools"},
                                                                 {"mkfs.fat", "dosfstools"},
                                                                 {"fsck.fat", "dosfstools"},
                                                                 {"mke2fs", "e2fsprogs"},

@@ -12,7 +12,7 @@
 namespace makina {
 
 /// Part of every base's identity: raised whenever equal packages would give other bytes.
-inline constexpr const char* package_recipe = "package-base 3";
+inline constexpr const char* package_recipe = "package-base 4";
 
 /// Layout of a base made from packages: an MBR, a FAT partition that the firmware reads, and an ext4 root.
 inline constexpr std::uint64_t boot_offset = 8ULL << 20;  ///< bytes; the vendors' images align to 8 MiB as well

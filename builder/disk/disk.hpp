@@ -15,7 +15,7 @@
 namespace makina {
 
 /// An image file read as base bytes plus changed blocks: what is written is kept in memory in blocks of 4 KiB, the file
-/// underneath is never touched. A base of a gigabyte and a node's few hundred files meet here.
+/// underneath is not touched unless asked to be. A base of a gigabyte and a node's few hundred files meet here.
 class PatchedImage {
   public:
     static constexpr std::uint64_t block_size = 4096;
@@ -32,6 +32,10 @@ class PatchedImage {
     void write(std::uint64_t offset, const char* data, std::size_t count);
     /// Offset (a multiple of block_size) -> block_size bytes, in ascending order.
     [[nodiscard]] const std::map<std::uint64_t, std::string>& changed() const { return blocks_; }
+    /// Writes the changed blocks into another file of this size. Throws Error.
+    void write_changes(int file) const;
+    /// Writes the changed blocks into the file underneath after all, and forgets them. Throws Error.
+    void apply();
 
   private:
     std::filesystem::path path_;
@@ -152,31 +156,40 @@ class Ext4 {
     std::unique_ptr<State> state_;
 };
 
-/// A FAT file system inside an image file, through mtools.
+/// A FAT12, FAT16 or FAT32 inside an image, read and written in place. What is written depends on nothing but what was
+/// there and what is asked for: equal edits of equal images give equal bytes, and only the sectors that must change do.
+/// Nobody else may write the file system while this is used. Throws Error on one that is damaged where it is looked at.
 class Fat {
   public:
-    /// `image` must exist for as long as this is used. Throws Error if there is no FAT at `offset`.
-    Fat(std::filesystem::path image, std::uint64_t offset);
+    /// Through a PatchedImage, which must outlive this.
+    Fat(PatchedImage& image, const Partition& partition);
+    /// In the file itself, which each change is written to when it is complete.
+    Fat(const std::filesystem::path& image, std::uint64_t offset);
+    Fat(Fat&&) noexcept;
+    ~Fat();
 
-    [[nodiscard]] bool exists(const std::string& path) const;  ///< path from the FAT's root, "cmdline.txt"
+    // Paths are from the FAT's root, "overlays/README", UTF-8; FAT does not tell a from A.
+    [[nodiscard]] bool exists(const std::string& path) const;
     [[nodiscard]] std::string read_file(const std::string& path) const;
     [[nodiscard]] std::vector<std::string> list() const;  ///< every file, recursive, sorted: "overlays/README"
     [[nodiscard]] std::string label() const;              ///< empty if it has none
     [[nodiscard]] std::uint64_t free_bytes() const;
-    /// Creates or replaces a file and the folders above it. `mtime` in seconds since 1970 is stored with the entry.
+    /// Creates or replaces a file, and makes the folders above it that are missing. `mtime` in seconds since 1970 is
+    /// stored with the entry, in UTC. Throws Error, and then has changed nothing, if the file system is too full.
     void write(const std::string& path, std::string_view content, std::int64_t mtime);
+    /// Removes a file or a whole folder; nothing there is no error.
     void remove(const std::string& path);
 
   private:
-    [[nodiscard]] std::string drive() const;  ///< the image and offset as mtools' -i takes them
-    void make_folders(const std::string& path, std::int64_t mtime);
+    void save();
 
-    std::filesystem::path image_;
-    std::uint64_t offset_ = 0;
+    struct State;
+    std::unique_ptr<PatchedImage> own_;  ///< none if somebody else's is used
+    std::unique_ptr<State> state_;
 };
 
-/// Hands `edit` a FAT that it may change, and puts what changed into the image's changed blocks.
-void edit_fat(PatchedImage& image, const Partition& partition, const std::function<void(Fat&)>& edit);
+/// Writes exactly `count` bytes at `offset` of a file. Throws Error.
+void write_file_at(int file, std::uint64_t offset, const char* data, std::size_t count);
 
 /// Where a sparse file holds data between `offset` and `offset + size` (lseek SEEK_DATA/SEEK_HOLE); the rest is zero.
 /// One extent for the whole range where the file system cannot tell.

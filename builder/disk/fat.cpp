@@ -1,177 +1,335 @@
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <fstream>
-#include <sstream>
+#include <set>
 
 #include "builder/disk/disk.hpp"
-#include "builder/disk/temporary.hpp"
-#include "builder/process.hpp"
+#include "builder/disk/fat_folder.hpp"
+#include "builder/disk/fat_table.hpp"
 #include "firstboot/bundle/error.hpp"
 
 namespace makina {
 namespace {
 
-/// mtools reads the clock for folders unless told the time, and the time zone for every entry.
-std::map<std::string, std::string> fixed_time(std::int64_t mtime) {
-    return {{"SOURCE_DATE_EPOCH", std::to_string(mtime)}, {"TZ", "UTC"}, {"MTOOLSRC", "/dev/null"}};
+/// A folder is never larger (Microsoft's specification: 65536 slots).
+constexpr std::uint64_t largest_folder = std::uint64_t{1} << 21;
+
+std::vector<std::string> split(const std::string& path) {
+    std::vector<std::string> names(1);
+    for (const char letter : path) {
+        if (letter == '/') {
+            names.emplace_back();
+        } else {
+            names.back() += letter;
+        }
+    }
+    if (!std::all_of(names.begin(), names.end(), is_fat_name)) throw Error("not a name for a FAT file system: " + path);
+    return names;
 }
 
-void check_name(const std::string& path) {
-    if (path.empty() || path[0] == '/' || path.find_first_of("\\:*?\"<>|\n") != std::string::npos) {
-        throw Error("not a name for a FAT file system: " + path);
+/// Calls `use` with the offset in the image and the size of each part of [at, at + size) of what lies in `places`.
+template <typename Use>
+void for_parts(const std::vector<Extent>& places, std::uint64_t at, std::uint64_t size, Use&& use) {
+    for (const Extent& place : places) {
+        if (size == 0) return;
+        if (at < place.size) {
+            const std::uint64_t part = std::min(place.size - at, size);
+            use(place.offset + at, part);
+            size -= part;
+            at = 0;
+        } else {
+            at -= place.size;
+        }
     }
+}
+
+/// What may be at most in the image, when it begins at `offset`.
+Partition partition_at(const PatchedImage& image, std::uint64_t offset) {
+    if (offset >= image.size()) throw Error(image.base().string() + ": no FAT file system: the image is truncated");
+    return {0, offset, image.size() - offset};
 }
 
 }  // namespace
 
-Fat::Fat(std::filesystem::path image, std::uint64_t offset) : image_(std::move(image)), offset_(offset) {
-    // The BIOS parameter block ends with the signature 55 aa; FAT32 names itself at 82, FAT12/16 at 54.
-    std::ifstream file(image_, std::ios::binary);
-    std::array<char, 512> sector{};
-    file.seekg(static_cast<std::streamoff>(offset));
-    if (!file.read(sector.data(), sector.size()))
-        throw Error(image_.string() + ": no FAT file system: the image is truncated");
-    const bool named = std::memcmp(&sector[82], "FAT32", 5) == 0 || std::memcmp(&sector[54], "FAT1", 4) == 0;
-    if (!named || sector[510] != '\x55' || sector[511] != '\xaa') {
-        throw Error(image_.string() + ": no FAT file system at byte " + std::to_string(offset) +
-                    ": the image is damaged");
+/// A folder's bytes and where they are.
+struct Folder {
+    std::uint32_t cluster = 0;  ///< 0: the root folder, as ".." has it
+    std::vector<std::uint32_t> chain;
+    std::vector<Extent> places;
+    std::string bytes;
+};
+
+struct Fat::State {
+    State(PatchedImage& patched, const Partition& part) : image(patched), partition(part), table(patched, part) {}
+
+    [[nodiscard]] Folder folder_at(std::uint32_t cluster) const;
+    /// The folder above the last of the names, as far down as it is there; `names` keeps what is not.
+    [[nodiscard]] Folder walk(std::vector<std::string>& names) const;
+    [[nodiscard]] std::optional<FatEntry> look_up(const std::string& path) const;
+    void list(const Folder& folder, const std::string& before, std::set<std::uint32_t>& seen,
+              std::vector<std::string>& files) const;
+    [[nodiscard]] std::string read(const FatEntry& entry) const;
+    void write(const Folder& folder, std::size_t at, const std::string& bytes);
+
+    [[nodiscard]] std::uint64_t clusters_for(std::uint64_t bytes) const {
+        return (bytes + table.shape().cluster - 1) / table.shape().cluster;
+    }
+    /// Clusters that the folder must get before an entry of this name fits into it.
+    [[nodiscard]] std::uint64_t growth_for(const Folder& folder, const std::string& name) const;
+    /// Decides before anything is changed. Throws Error.
+    void require_room(const Folder& folder, const std::vector<std::string>& missing, std::uint64_t clusters,
+                      std::uint64_t given_back) const;
+    void put_content(std::vector<std::uint32_t>& chain, std::string_view content);
+    void add(Folder& folder, const FatEntry& entry, std::int64_t mtime);
+    [[nodiscard]] Folder make_folder(Folder& above, const std::string& name, std::int64_t mtime);
+    void replace(const Folder& folder, FatEntry entry, std::string_view content, std::int64_t mtime);
+    void free_tree(const FatEntry& entry, std::set<std::uint32_t>& seen);
+
+    PatchedImage& image;
+    Partition partition;
+    FatTable table;
+};
+
+Folder Fat::State::folder_at(std::uint32_t cluster) const {
+    const FatShape& shape = table.shape();
+    Folder folder;
+    folder.cluster = cluster == shape.root_cluster ? 0 : cluster;
+    if (folder.cluster == 0 && shape.bits != 32) {
+        folder.places = {{partition.offset + shape.root, shape.root_size}};
+    } else {
+        folder.chain = table.chain(folder.cluster == 0 ? shape.root_cluster : cluster);
+        folder.places = table.places(folder.chain);
+    }
+    const std::uint64_t size = size_of(folder.places);
+    if (size == 0 || size > largest_folder) throw Error("a folder of an impossible size: the file system is damaged");
+    folder.bytes.resize(size);
+    char* to = folder.bytes.data();
+    for (const Extent& place : folder.places) {
+        image.read(place.offset, to, place.size);
+        to += place.size;
+    }
+    return folder;
+}
+
+Folder Fat::State::walk(std::vector<std::string>& names) const {
+    Folder folder = folder_at(0);
+    while (names.size() > 1) {
+        const auto entry = find_entry(folder.bytes, names.front());
+        if (!entry) break;
+        if (!entry->folder()) throw Error(names.front() + " is a file, not a folder");
+        folder = folder_at(entry->cluster);
+        names.erase(names.begin());
+    }
+    return folder;
+}
+
+std::optional<FatEntry> Fat::State::look_up(const std::string& path) const {
+    std::vector<std::string> names = split(path);
+    const Folder folder = walk(names);
+    return names.size() == 1 ? find_entry(folder.bytes, names.front()) : std::nullopt;
+}
+
+void Fat::State::list(const Folder& folder, const std::string& before, std::set<std::uint32_t>& seen,
+                      std::vector<std::string>& files) const {
+    if (!seen.insert(folder.cluster).second) throw Error("a folder is in itself: the file system is damaged");
+    for (const FatEntry& entry : entries_of(folder.bytes)) {
+        if (entry.folder()) {
+            list(folder_at(entry.cluster), before + entry.name + "/", seen, files);
+        } else {
+            files.push_back(before + entry.name);
+        }
     }
 }
 
-std::string Fat::drive() const {
-    return image_.string() + "@@" + std::to_string(offset_);
+std::string Fat::State::read(const FatEntry& entry) const {
+    const std::vector<Extent> places = table.places(table.chain(entry.cluster));
+    if (size_of(places) < entry.size) throw Error("its clusters end before it does: the file system is damaged");
+    std::string content(entry.size, '\0');
+    char* to = content.data();
+    for_parts(places, 0, content.size(), [&](std::uint64_t offset, std::uint64_t size) {
+        image.read(offset, to, size);
+        to += size;
+    });
+    return content;
 }
 
+void Fat::State::write(const Folder& folder, std::size_t at, const std::string& bytes) {
+    const char* from = bytes.data();
+    for_parts(folder.places, at, bytes.size(), [&](std::uint64_t offset, std::uint64_t size) {
+        image.write(offset, from, size);
+        from += size;
+    });
+}
+
+std::uint64_t Fat::State::growth_for(const Folder& folder, const std::string& name) const {
+    const std::size_t slots = slots_for(name);
+    const std::uint64_t end = find_room(folder.bytes, slots) + slots * FatEntry::slot;
+    if (end <= folder.bytes.size()) return 0;
+    if (folder.chain.empty() || end > largest_folder) throw Error("the folder is full");
+    return clusters_for(end - folder.bytes.size());
+}
+
+void Fat::State::require_room(const Folder& folder, const std::vector<std::string>& missing, std::uint64_t clusters,
+                              std::uint64_t given_back) const {
+    if (!missing.empty()) clusters += growth_for(folder, missing.front());
+    for (std::size_t i = 1; i < missing.size(); ++i) {
+        clusters += clusters_for((2 + slots_for(missing[i])) * FatEntry::slot);
+    }
+    if (clusters > table.free_clusters() + given_back) {
+        throw Error("the file system is full: it has " + std::to_string(table.free_clusters() * table.shape().cluster) +
+                    " bytes left");
+    }
+}
+
+void Fat::State::put_content(std::vector<std::uint32_t>& chain, std::string_view content) {
+    table.resize(chain, clusters_for(content.size()));
+    for (const Extent& place : table.places(chain)) {
+        const std::string_view part = content.substr(0, place.size);
+        image.write(place.offset, part.data(), part.size());
+        // Nothing of what was there before stays behind the end.
+        const std::string rest(place.size - part.size(), '\0');
+        image.write(place.offset + part.size(), rest.data(), rest.size());
+        content.remove_prefix(part.size());
+    }
+}
+
+void Fat::State::add(Folder& folder, const FatEntry& entry, std::int64_t mtime) {
+    if (const std::uint64_t more = growth_for(folder, entry.name); more != 0) {
+        const std::size_t before = folder.bytes.size();
+        table.resize(folder.chain, folder.chain.size() + more);
+        folder.places = table.places(folder.chain);
+        folder.bytes.resize(size_of(folder.places));
+        write(folder, before, folder.bytes.substr(before));
+    }
+    std::string slots = make_slots(folder.bytes, entry, mtime);
+    const std::size_t at = find_room(folder.bytes, slots.size() / FatEntry::slot);
+    const std::size_t end = at + slots.size();
+    // The end of what counts moves on; what lies behind it may be anything.
+    bool was_end = false;
+    for (std::size_t slot = at; slot < end; slot += FatEntry::slot) was_end = was_end || folder.bytes[slot] == '\0';
+    if (was_end && end < folder.bytes.size() && folder.bytes[end] != '\0') slots.append(FatEntry::slot, '\0');
+    folder.bytes.replace(at, slots.size(), slots);
+    write(folder, at, slots);
+}
+
+Folder Fat::State::make_folder(Folder& above, const std::string& name, std::int64_t mtime) {
+    std::vector<std::uint32_t> chain;
+    table.resize(chain, 1);
+    FatEntry entry;
+    entry.name = name;
+    entry.attributes = FatEntry::is_folder;
+    entry.cluster = chain.front();
+    FatEntry here = entry;
+    here.short_name = ".          ";
+    FatEntry up = here;
+    up.short_name = "..         ";
+    up.cluster = above.cluster;
+    put_content(chain, make_slot(here, mtime) + make_slot(up, mtime));
+    add(above, entry, mtime);
+    return folder_at(chain.front());
+}
+
+void Fat::State::replace(const Folder& folder, FatEntry entry, std::string_view content, std::int64_t mtime) {
+    if (entry.folder()) throw Error("it is a folder");
+    std::vector<std::uint32_t> chain = table.chain(entry.cluster);
+    require_room(folder, {}, clusters_for(content.size()), chain.size());
+    put_content(chain, content);
+    entry.cluster = chain.empty() ? 0 : chain.front();
+    entry.size = static_cast<std::uint32_t>(content.size());
+    entry.attributes = FatEntry::is_changed;
+    write(folder, entry.at + (entry.slots - 1) * FatEntry::slot, make_slot(entry, mtime));
+}
+
+void Fat::State::free_tree(const FatEntry& entry, std::set<std::uint32_t>& seen) {
+    if (entry.folder()) {
+        const Folder folder = folder_at(entry.cluster);
+        if (folder.cluster == 0 || !seen.insert(folder.cluster).second)
+            throw Error("a folder is in itself: the file system is damaged");
+        for (const FatEntry& inside : entries_of(folder.bytes)) free_tree(inside, seen);
+    }
+    std::vector<std::uint32_t> chain = table.chain(entry.cluster);
+    table.resize(chain, 0);
+}
+
+Fat::Fat(PatchedImage& image, const Partition& partition) : state_(std::make_unique<State>(image, partition)) {}
+
+Fat::Fat(const std::filesystem::path& image, std::uint64_t offset) : own_(std::make_unique<PatchedImage>(image)) {
+    during(image.string(), [&] { state_ = std::make_unique<State>(*own_, partition_at(*own_, offset)); });
+}
+
+Fat::Fat(Fat&&) noexcept = default;
+Fat::~Fat() = default;
+
 bool Fat::exists(const std::string& path) const {
-    return run({{"mdir", "-i", drive(), "-b", "::" + path}, fixed_time(0)}).status == 0;
+    return state_->look_up(path).has_value();
 }
 
 std::string Fat::read_file(const std::string& path) const {
-    check_name(path);
     return during("reading " + path + " from the boot partition", [&] {
-        return run_checked({{"mcopy", "-i", drive(), "-n", "::" + path, "-"}, fixed_time(0)});
+        const auto entry = state_->look_up(path);
+        if (!entry) throw Error("there is no such file");
+        if (entry->folder()) throw Error("it is a folder");
+        return state_->read(*entry);
     });
 }
 
 std::vector<std::string> Fat::list() const {
-    const Result listing = run({{"mdir", "-i", drive(), "-/", "-b", "::"}, fixed_time(0)});
-    if (listing.status != 0 && listing.output.empty() && listing.errors.find("not found") == std::string::npos) {
-        throw Error("listing the boot partition of " + image_.string() + ": " + listing.errors);
-    }
     std::vector<std::string> files;
-    std::istringstream lines(listing.output);
-    for (std::string line; std::getline(lines, line);) {
-        if (line.rfind("::/", 0) == 0 && line.back() != '/') files.push_back(line.substr(3));
-    }
+    std::set<std::uint32_t> seen;
+    during("listing the boot partition", [&] { state_->list(state_->folder_at(0), "", seen, files); });
     std::sort(files.begin(), files.end());
     return files;
 }
 
 std::string Fat::label() const {
-    // "Volume label is BOOT (abbr=BOOT       )", or "Volume has no label"
-    const Result shown = run({{"mlabel", "-s", "-i", drive(), "::"}, fixed_time(0)});
-    constexpr std::string_view before = "Volume label is ";
-    const auto begin = shown.output.find(before);
-    if (begin == std::string::npos) return {};
-    std::string label = shown.output.substr(begin + before.size());
-    label.resize(std::min({label.size(), label.find('\n'), label.find(" (abbr=")}));
-    label.erase(label.find_last_not_of(' ') + 1);
-    return label;
+    return label_of(state_->folder_at(0).bytes);
 }
 
 std::uint64_t Fat::free_bytes() const {
-    // The listing of a folder ends with "    171 016 192 bytes free".
-    const std::string listing = run_checked({{"mdir", "-i", drive(), "::"}, fixed_time(0)});
-    const auto end = listing.rfind(" bytes free");
-    if (end == std::string::npos) throw Error("asking for the free space of the boot partition: mdir did not say");
-    std::string digits;
-    for (const char letter : listing.substr(listing.rfind('\n', end) + 1, end - listing.rfind('\n', end))) {
-        if (letter >= '0' && letter <= '9') digits += letter;
-    }
-    return std::stoull(digits);
+    return state_->table.free_clusters() * state_->table.shape().cluster;
 }
 
-void Fat::make_folders(const std::string& path, std::int64_t mtime) {
-    for (auto slash = path.find('/'); slash != std::string::npos; slash = path.find('/', slash + 1)) {
-        const std::string folder = path.substr(0, slash);
-        if (exists(folder)) continue;
-        run_checked({{"mmd", "-i", drive(), "-D", "s", "::" + folder}, fixed_time(mtime)});
-    }
+void Fat::save() {
+    state_->table.save(state_->image);
+    if (own_) own_->apply();
 }
 
 void Fat::write(const std::string& path, std::string_view content, std::int64_t mtime) {
-    check_name(path);
     during("writing " + path + " to the boot partition", [&] {
-        make_folders(path, mtime);
-        const TemporaryFile copy;
-        copy.fill(content);
-        const std::array<timespec, 2> times = {timespec{mtime, 0}, timespec{mtime, 0}};
-        if (futimens(copy.descriptor(), times.data()) != 0) throw_system("setting a time");
-        run_checked({{"mcopy", "-i", drive(), "-m", "-D", "o", copy.path().string(), "::" + path}, fixed_time(mtime)});
+        if (content.size() > UINT32_MAX) throw Error("FAT's files are smaller than 4 GiB");
+        std::vector<std::string> names = split(path);
+        Folder folder = state_->walk(names);
+        const auto found = names.size() == 1 ? find_entry(folder.bytes, names.front()) : std::nullopt;
+        if (found) {
+            state_->replace(folder, *found, content, mtime);
+            return save();
+        }
+        state_->require_room(folder, names, state_->clusters_for(content.size()), 0);
+        for (; names.size() > 1; names.erase(names.begin())) folder = state_->make_folder(folder, names.front(), mtime);
+        std::vector<std::uint32_t> chain;
+        state_->put_content(chain, content);
+        FatEntry entry;
+        entry.name = names.front();
+        entry.attributes = FatEntry::is_changed;
+        entry.cluster = chain.empty() ? 0 : chain.front();
+        entry.size = static_cast<std::uint32_t>(content.size());
+        state_->add(folder, entry, mtime);
+        save();
     });
 }
 
 void Fat::remove(const std::string& path) {
-    check_name(path);
-    if (!exists(path)) return;
     during("removing " + path + " from the boot partition", [&] {
-        return run_checked({{"mdeltree", "-i", drive(), "::" + path}, fixed_time(0)});
+        std::vector<std::string> names = split(path);
+        const Folder folder = state_->walk(names);
+        const auto entry = names.size() == 1 ? find_entry(folder.bytes, names.front()) : std::nullopt;
+        if (!entry) return;
+        std::set<std::uint32_t> seen;
+        state_->free_tree(*entry, seen);
+        for (std::size_t slot = 0; slot < entry->slots; ++slot)
+            state_->write(folder, entry->at + slot * FatEntry::slot, "\xe5");
+        save();
     });
-}
-
-namespace {
-
-/// Copies [offset, offset + size) of the image into an empty file, leaving holes where the base has holes.
-void copy_region(const PatchedImage& image, std::uint64_t offset, std::uint64_t size, int file) {
-    if (ftruncate(file, static_cast<off_t>(size)) != 0) throw_system("making a copy of the boot partition");
-    std::vector<char> buffer(1 << 20);
-    for (const Extent& extent : data_extents(image.descriptor(), offset, size)) {
-        for (std::uint64_t done = 0; done < extent.size;) {
-            const std::size_t part = std::min<std::uint64_t>(buffer.size(), extent.size - done);
-            image.read(extent.offset + done, buffer.data(), part);
-            const auto at = static_cast<off_t>(extent.offset + done - offset);
-            if (pwrite(file, buffer.data(), part, at) != static_cast<ssize_t>(part)) {
-                throw_system("copying the boot partition");
-            }
-            done += part;
-        }
-    }
-}
-
-/// Writes back the blocks in which the file differs from the image.
-void copy_changes(int file, PatchedImage& image, std::uint64_t offset, std::uint64_t size) {
-    std::vector<char> now(1 << 20);
-    std::vector<char> before(1 << 20);
-    for (const Extent& extent : data_extents(file, 0, size)) {
-        for (std::uint64_t done = 0; done < extent.size;) {
-            const std::size_t part = std::min<std::uint64_t>(now.size(), extent.size - done);
-            const std::uint64_t at = extent.offset + done;
-            if (pread(file, now.data(), part, static_cast<off_t>(at)) != static_cast<ssize_t>(part)) {
-                throw_system("reading the changed boot partition");
-            }
-            image.read(offset + at, before.data(), part);
-            for (std::size_t i = 0; i < part; i += PatchedImage::block_size) {
-                const std::size_t count = std::min<std::size_t>(PatchedImage::block_size, part - i);
-                if (std::memcmp(&now[i], &before[i], count) != 0) image.write(offset + at + i, &now[i], count);
-            }
-            done += part;
-        }
-    }
-}
-
-}  // namespace
-
-void edit_fat(PatchedImage& image, const Partition& partition, const std::function<void(Fat&)>& edit) {
-    const TemporaryFile copy;
-    copy_region(image, partition.offset, partition.size, copy.descriptor());
-    Fat fat(copy.path(), 0);
-    edit(fat);
-    copy_changes(copy.descriptor(), image, partition.offset, partition.size);
 }
 
 }  // namespace makina

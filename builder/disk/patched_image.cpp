@@ -74,6 +74,30 @@ void PatchedImage::write(std::uint64_t offset, const char* data, std::size_t cou
     }
 }
 
+void PatchedImage::write_changes(int file) const {
+    for (const auto& [offset, block] : blocks_) {
+        write_file_at(file, offset, block.data(), std::min<std::uint64_t>(block.size(), size_ - offset));
+    }
+}
+
+void PatchedImage::apply() {
+    const Descriptor file(open(path_.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!file) throw_system("opening " + path_.string());
+    write_changes(file.get());
+    blocks_.clear();
+}
+
+void write_file_at(int file, std::uint64_t offset, const char* data, std::size_t count) {
+    while (count > 0) {
+        const ssize_t put = pwrite(file, data, count, static_cast<off_t>(offset));
+        if (put < 0 && errno == EINTR) continue;
+        if (put <= 0) throw_system("writing the image");
+        data += put;
+        offset += static_cast<std::uint64_t>(put);
+        count -= static_cast<std::size_t>(put);
+    }
+}
+
 std::vector<Extent> data_extents(int file, std::uint64_t offset, std::uint64_t size) {
     std::vector<Extent> extents;
     const std::uint64_t end = offset + size;

@@ -244,7 +244,7 @@ TEST_F(Disk, TellsLabelAndFreeSpaceOfTheFat) {
 TEST_F(Disk, EditsTheFatAsChangedBlocksAndGivesTheSameBytesTwice) {
     const std::string before = slurp(image);
     const auto edit = [&](PatchedImage& patched) {
-        edit_fat(patched, *table.find(1), [](Fat& fat) { fat.write("overlays/config.txt", "arm_64bit=1\n", noon); });
+        Fat(patched, *table.find(1)).write("overlays/config.txt", "arm_64bit=1\n", noon);
     };
     PatchedImage one(image);
     PatchedImage two(image);

@@ -168,7 +168,7 @@ class KubernetesInImage : public KubernetesFolder {
   protected:
     void SetUp() override {
         KubernetesFolder::SetUp();
-        for (const char* tool : {"mke2fs", "mkfs.fat", "mcopy", "resize2fs"}) {
+        for (const char* tool : {"mke2fs", "mkfs.fat", "resize2fs"}) {
             if (!have_program(tool)) GTEST_SKIP() << tool << " is not installed";
         }
         image = vendors::rpios_trixie();
