@@ -13,7 +13,7 @@ constexpr std::size_t entry_size = offset_size + PatchedImage::block_size;
 /// No node's own files come near it; it keeps a made-up file from taking all memory.
 constexpr std::uint64_t most = std::uint64_t{1} << 30;
 /// Of zstd: what it saves above this level takes longer than writing it.
-constexpr int level = 3;
+constexpr int level = 1;
 
 }  // namespace
 
