@@ -5,9 +5,12 @@
 #include <charconv>
 #include <chrono>
 #include <cstdlib>
+#include <deque>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <thread>
 
 #include "builder/commands/flash.hpp"
 #include "builder/commands/recipient.hpp"
@@ -197,17 +200,18 @@ ImagePlan ImageBuilder::issue(const Node& node, const std::string& target) {
     return planned;
 }
 
-WrittenImage ImageBuilder::build(const Node& node, const std::filesystem::path& output) {
+std::function<WrittenImage()> ImageBuilder::prepare(const Node& node, const std::filesystem::path& output) {
     ImageOptions image;
     image.output = output;
     image.compression = parts_->options.compression;
     image.blocks_only = parts_->options.blocks_only;
     image.block_map = parts_->options.block_map;
     image.checksum = !parts_->options.no_checksum;
-    image.progress = [&](std::uint64_t done, std::uint64_t total) {
-        parts_->reporter.progress(node.name, done, total);
+    image.progress = [this, name = node.name](std::uint64_t done, std::uint64_t total) {
+        parts_->reporter.progress(name, done, total);
     };
-    return write_image(issue(node, output.filename().string()), parts_->bases.for_node(node), image);
+    const BaseImage& base = parts_->bases.for_node(node);
+    return [plan = issue(node, output.filename().string()), &base, image] { return write_image(plan, base, image); };
 }
 
 ComposedImage ImageBuilder::compose(const Node& node, const std::string& target) {
@@ -222,28 +226,80 @@ void ImageBuilder::note_formed(Role role) {
     parts_->keyring.note_formed(role);
 }
 
+namespace {
+
+/// Images on their way to the disk, each by a thread of its own, while the next ones are decided.
+class Writers {
+  public:
+    Writers(const BuildOptions& options, ImageBuilder& builder, Reporter& reporter)
+        : options_(options), builder_(builder), reporter_(reporter) {}
+
+    void add(const Node& node) {
+        while (writing_.size() >= at_a_time()) report_first();
+        const auto started = Clock::now();
+        auto write = builder_.prepare(node, output_of(options_, node));
+        writing_.push_back({node.name, std::async(std::launch::async, [started, write = std::move(write)] {
+                                const WrittenImage written = write();
+                                return std::pair(written, std::chrono::duration<double>(Clock::now() - started));
+                            })});
+    }
+    /// In the order in which they were added.
+    void report_all() {
+        while (!writing_.empty()) report_first();
+    }
+
+  private:
+    using Clock = std::chrono::steady_clock;
+    struct Writing {
+        std::string node;
+        std::future<std::pair<WrittenImage, std::chrono::duration<double>>> image;
+    };
+
+    /// Whole images keep the disk busy one by one; blocks alone keep a processor busy, and then wait for the disk.
+    [[nodiscard]] std::size_t at_a_time() const {
+        return options_.blocks_only ? std::clamp(std::thread::hardware_concurrency(), 2U, 8U) : 1;
+    }
+    void report_first() {
+        Writing first = std::move(writing_.front());
+        writing_.pop_front();
+        during("building " + first.node, [&] {
+            const auto [written, seconds] = first.image.get();
+            reporter_.image(first.node, written.path.string(), written.size, written.used, written.sha256,
+                            seconds.count());
+        });
+    }
+
+    const BuildOptions& options_;
+    ImageBuilder& builder_;
+    Reporter& reporter_;
+    std::deque<Writing> writing_;
+};
+
+}  // namespace
+
 int build(const BuildOptions& options) {
     if (options.all == !options.node.empty()) throw Mistake("say which node with --role NODE, or --all for every node");
     check_output(options);
     const Profile profile = load_profile(profile_or_default(options.profile));
-    if (!options.restore.empty()) check_restore(profile, options.all ? nullptr : &node_named(profile, options.node));
+    const Node* const chosen = options.all ? nullptr : &node_named(profile, options.node);
+    if (!options.restore.empty()) check_restore(profile, chosen);
     Reporter reporter(options.json);
     ImageBuilder builder(options, profile, reporter);
+    Writers writers(options, builder, reporter);
     const auto build_node = [&](const Node& node) {
-        during("building " + node.name, [&] {
-            if (options.dry_run) return reporter.plan(builder.plan(node));
-            const auto started = std::chrono::steady_clock::now();
-            const WrittenImage written = builder.build(node, output_of(options, node));
-            const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - started;
-            reporter.image(node.name, written.path.string(), written.size, written.used, written.sha256,
-                           seconds.count());
-        });
+        during("building " + node.name,
+               [&] { return options.dry_run ? reporter.plan(builder.plan(node)) : writers.add(node); });
     };
-    if (!options.all) {
-        build_node(node_named(profile, options.node));
-        return 0;
+    try {
+        for (const Node& node : profile.nodes) {
+            if (chosen == nullptr || chosen == &node) build_node(node);
+        }
+    } catch (const Error&) {
+        // What was begun before is finished, and told.
+        writers.report_all();
+        throw;
     }
-    for (const Node& node : profile.nodes) build_node(node);
+    writers.report_all();
     return 0;
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -57,8 +58,9 @@ class ImageBuilder {
 
     /// What would be in the node's image; warns of what is odd about it.
     [[nodiscard]] ImagePlan plan(const Node& node);
-    /// Writes it into the file; takes the node's next epoch. Throws Error.
-    WrittenImage build(const Node& node, const std::filesystem::path& output);
+    /// Decides what is in the node's image and takes the node's next epoch. What it gives writes the image into the
+    /// file when it is called, by any thread, as long as this lives. Both throw Error.
+    [[nodiscard]] std::function<WrittenImage()> prepare(const Node& node, const std::filesystem::path& output);
     /// The same on no disk, for a card; valid as long as this lives.
     [[nodiscard]] ComposedImage compose(const Node& node, const std::string& target);
     /// Notes in the keys what became of a card.

@@ -81,18 +81,21 @@ Reporter::Reporter(bool json)
                                           : Voice::lines) {}
 
 void Reporter::step(const std::string& subject, const std::string& text) {
+    const std::lock_guard<std::mutex> guard(mutex_);
     if (voice_ == Voice::json) return emit({{"event", "step"}, {"node", subject}, {"text", text}});
-    finish_line();
+    end_line();
     std::cerr << subject << ": " << text << std::endl;
 }
 
 void Reporter::warning(const std::string& subject, const std::string& text) {
+    const std::lock_guard<std::mutex> guard(mutex_);
     if (voice_ == Voice::json) return emit({{"event", "warning"}, {"node", subject}, {"text", text}});
-    finish_line();
+    end_line();
     std::cerr << "warning: " << text << std::endl;
 }
 
 void Reporter::progress(const std::string& subject, std::uint64_t done, std::uint64_t total) {
+    const std::lock_guard<std::mutex> guard(mutex_);
     const auto now = Clock::now();
     if (subject != subject_) {
         subject_ = subject;
@@ -121,12 +124,18 @@ void Reporter::progress(const std::string& subject, std::uint64_t done, std::uin
 }
 
 void Reporter::finish_line() {
+    const std::lock_guard<std::mutex> guard(mutex_);
+    end_line();
+}
+
+void Reporter::end_line() {
     if (line_open_) std::cerr << "\r\x1b[K" << std::flush;
     line_open_ = false;
 }
 
 void Reporter::plan(const ImagePlan& plan) {
-    finish_line();
+    const std::lock_guard<std::mutex> guard(mutex_);
+    end_line();
     if (voice_ != Voice::json) {
         std::cout << to_text(plan) << std::flush;
         return;
@@ -151,6 +160,7 @@ void Reporter::plan(const ImagePlan& plan) {
 
 void Reporter::image(const std::string& subject, const std::string& path, std::uint64_t size, std::uint64_t used,
                      const std::string& sha256, double seconds) {
+    const std::lock_guard<std::mutex> guard(mutex_);
     if (voice_ == Voice::json) {
         return emit({{"event", "image"},
                      {"node", subject},
@@ -160,7 +170,7 @@ void Reporter::image(const std::string& subject, const std::string& path, std::u
                      {"sha256", sha256},
                      {"seconds", seconds}});
     }
-    finish_line();
+    end_line();
     std::cout << "image   " << path << "\nsize    " << size << " bytes (" << human_size(size) << ", "
               << human_size(used) << " to write)\n";
     if (!sha256.empty()) std::cout << "sha256  " << sha256 << '\n';

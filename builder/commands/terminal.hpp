@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <mutex>
 #include <string>
 
 #include "builder/plan.hpp"
@@ -12,7 +13,7 @@ namespace makina {
 enum class Voice { terminal, lines, json };
 
 /// What a person (or a program, with Voice::json) sees of a long command. Everything goes to standard error, one JSON
-/// object a line for programs to standard output.
+/// object a line for programs to standard output. Several threads may use one.
 class Reporter {
   public:
     /// Voice::terminal only if standard error is a terminal, else lines.
@@ -34,6 +35,9 @@ class Reporter {
 
   private:
     using Clock = std::chrono::steady_clock;
+    void end_line();
+
+    std::mutex mutex_;
     Voice voice_;
     bool line_open_ = false;
     std::string subject_;
