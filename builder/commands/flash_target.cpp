@@ -59,7 +59,7 @@ void require_terminal(const FlashTarget& target) {
 }
 
 std::vector<DeviceFacts> candidates(const TargetOptions& options) {
-    std::vector<DeviceFacts> found = list_devices();
+    std::vector<DeviceFacts> found = list_devices(options.machine);
     const auto is_none = [&](const DeviceFacts& facts) {
         return facts.bus == Bus::loop || refusal(facts, options.image_size, options.allow_large).has_value();
     };
@@ -97,7 +97,7 @@ FlashTarget target_named(const fs::path& path, const TargetOptions& options) {
 
 std::string list_of_targets(const TargetOptions& options) {
     std::string text;
-    for (const DeviceFacts& facts : list_devices()) {
+    for (const DeviceFacts& facts : list_devices(options.machine)) {
         if (facts.bus == Bus::loop) continue;
         const auto reason = refusal(facts, options.image_size, options.allow_large);
         text += "/dev/" + facts.name + "  " + description(facts) + "\n";

@@ -23,7 +23,8 @@ struct FlashTarget {
 struct TargetOptions {
     std::vector<std::string> confirmed;  ///< --yes-device: names in /dev/disk/by-id, or paths of what has none there
     bool allow_large = false;
-    std::uint64_t image_size = 0;  ///< bytes; 0 if not known yet
+    std::uint64_t image_size = 0;         ///< bytes; 0 if not known yet
+    std::filesystem::path machine = "/";  ///< where its /sys, /proc, /run and /dev are
 };
 
 /// The target that a person named. Throws Mistake for a device that may not be written.

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <deque>
 #include <mutex>
 #include <vector>
 
@@ -18,6 +19,8 @@ namespace {
 constexpr std::uint64_t block = Medium::block;
 /// No card's own cache holds more than half of this; what lies so far back is answered by its memory.
 constexpr std::uint64_t beyond_caches = std::uint64_t{128} << 20;
+/// So many pieces of zeros wait at most.
+constexpr std::size_t most_waiting = 64;
 
 struct Written {
     Piece piece;
@@ -44,6 +47,8 @@ class Flashing : public std::enable_shared_from_this<Flashing> {
     void prepare();
     void write();
     bool write_step(char* buffer);
+    [[nodiscard]] std::optional<Piece> next_piece(char* buffer);
+    void make_zero(const Piece& piece, char* buffer);
     void settle();
     void write_filler();
     void verify();
@@ -61,6 +66,8 @@ class Flashing : public std::enable_shared_from_this<Flashing> {
     std::optional<std::uint64_t> sequence_;
     std::string head_;  ///< the image's first MiB, kept for the end
     std::mutex source_mutex_, pieces_mutex_;
+    std::deque<Piece> zeros_;  ///< not looked at yet; with the source's mutex, as is how many threads are at some
+    unsigned zeroing_ = 0;
     std::vector<Written> pieces_;  ///< all but those of the head
     std::vector<Written> head_pieces_;
     std::optional<CapacityProbe> probe_;
@@ -121,12 +128,32 @@ void Flashing::prepare() {
     probe_->check(probe_->marks());
 }
 
-bool Flashing::write_step(char* buffer) {
-    std::optional<Piece> piece;
-    {
-        const std::lock_guard<std::mutex> guard(source_mutex_);
-        piece = source_->next(buffer);
+/// What must be zero is read first, and whoever reads does not write: while data is left, one thread reads and the
+/// others go on writing.
+std::optional<Piece> Flashing::next_piece(char* buffer) {
+    const std::lock_guard<std::mutex> guard(source_mutex_);
+    while (zeros_.empty() || (zeroing_ != 0 && zeros_.size() < most_waiting)) {
+        std::optional<Piece> piece = source_->next(buffer);
+        if (!piece) break;
+        if (!piece->zero) return piece;
+        zeros_.push_back(*piece);
     }
+    if (zeros_.empty()) return std::nullopt;
+    const Piece piece = zeros_.front();
+    zeros_.pop_front();
+    ++zeroing_;
+    return piece;
+}
+
+void Flashing::make_zero(const Piece& piece, char* buffer) {
+    // The first MiB is written from memory, where it is zero already.
+    if (piece.offset >= piece_size) zero_range(*medium_, piece.offset, piece.size, buffer);
+    const std::lock_guard<std::mutex> guard(source_mutex_);
+    --zeroing_;
+}
+
+bool Flashing::write_step(char* buffer) {
+    const std::optional<Piece> piece = next_piece(buffer);
     if (!piece) return false;
     if (piece->offset + piece->size > medium_->size())
         throw Error("the image is larger than the " + std::to_string(medium_->size()) + " bytes of " + medium_->name());
@@ -138,8 +165,8 @@ bool Flashing::write_step(char* buffer) {
         hash.update({buffer, piece->size});
         written.hash = hash.hex();
         if (!in_head) write_whole(*medium_, buffer, piece->size, piece->offset);
-    } else if (!in_head) {
-        zero_range(*medium_, piece->offset, piece->size, buffer);
+    } else {
+        make_zero(*piece, buffer);
     }
     const std::lock_guard<std::mutex> guard(pieces_mutex_);
     if (in_head && !piece->zero) std::memcpy(&head_[piece->offset], buffer, piece->size);

@@ -1,10 +1,8 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <pty.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
 #include <chrono>
 #include <csignal>
 #include <nlohmann/json.hpp>
@@ -14,6 +12,7 @@
 #include "builder/process.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "tests/flash/card_model.hpp"
+#include "tests/flash/person.hpp"
 #include "tests/flash/suite.hpp"
 #include "tests/unit/scratch.hpp"
 #include "tests/unit/small_image.hpp"
@@ -97,12 +96,7 @@ std::optional<double> kill_after(const std::vector<std::string>& argv, std::chro
     if (pid == 0) {
         const int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
         for (const int stream : {0, 1, 2}) dup2(nothing, stream);
-        std::vector<char*> words;
-        words.reserve(argv.size() + 1);
-        for (const std::string& word : argv) words.push_back(const_cast<char*>(word.c_str()));
-        words.push_back(nullptr);
-        execv(words[0], words.data());
-        _exit(127);
+        _exit(start(argv)());
     }
     int status = 0;
     while (std::chrono::steady_clock::now() - started < delay) {
@@ -150,43 +144,16 @@ TEST_F(Program, RefusesWhatIsNoCard) {
     EXPECT_EQ(slurp(target_), std::string(4096, 'o'));
 }
 
-/// Runs it on a terminal, types the answer at the question; gives what it said and its exit code.
-std::pair<std::string, int> on_a_terminal(const std::vector<std::string>& argv, const std::string& answer) {
-    int terminal = -1;
-    const pid_t pid = forkpty(&terminal, nullptr, nullptr, nullptr);
-    if (pid == 0) {
-        std::vector<char*> words;
-        words.reserve(argv.size() + 1);
-        for (const std::string& word : argv) words.push_back(const_cast<char*>(word.c_str()));
-        words.push_back(nullptr);
-        execv(words[0], words.data());
-        _exit(127);
-    }
-    const Descriptor owned(terminal);
-    std::string said;
-    std::array<char, 4096> buffer{};
-    bool answered = false;
-    // The terminal ends with EIO when nobody has its other side open.
-    for (ssize_t got = 0; (got = read(terminal, buffer.data(), buffer.size())) > 0;) {
-        said.append(buffer.data(), static_cast<std::size_t>(got));
-        if (answered || said.find("To go on, type") == std::string::npos) continue;
-        answered = write(terminal, answer.data(), answer.size()) == static_cast<ssize_t>(answer.size());
-    }
-    int status = 0;
-    waitpid(pid, &status, 0);
-    return {said, WIFEXITED(status) ? WEXITSTATUS(status) : 128};
-}
-
 TEST_F(Program, AsksAPersonAndTakesNoOtherAnswer) {
     make_disk(target_, 4096);
     const std::vector<std::string> argv = {MAKINA_IMAGE, "flash", image_.string(), target_.string()};
     for (const char* const wrong : {"\n", "yes\n", "y\n", "small.img\n", "\x04"}) {
-        const auto [said, code] = on_a_terminal(argv, wrong);
+        const auto [said, code] = on_a_terminal(start(argv), {{"To go on, type", wrong}});
         EXPECT_EQ(code, 2) << said;
         EXPECT_NE(said.find("nothing was written"), std::string::npos) << said;
         EXPECT_EQ(slurp(target_), std::string(4096, 'o'));
     }
-    const auto [said, code] = on_a_terminal(argv, "card\n");
+    const auto [said, code] = on_a_terminal(start(argv), {{"To go on, type", "card\n"}});
     EXPECT_EQ(code, 0) << said;
     EXPECT_NE(said.find("complete"), std::string::npos) << said;
     EXPECT_TRUE(has_image(target_));
