@@ -19,6 +19,9 @@ namespace {
 constexpr std::uint64_t block = Medium::block;
 /// No card's own cache holds more than half of this; what lies so far back is answered by its memory.
 constexpr std::uint64_t beyond_caches = std::uint64_t{128} << 20;
+/// After so many bytes they are brought to the medium while more are written: a medium that only takes note of what it
+/// gets would otherwise write for seconds when everything was sent.
+constexpr std::uint64_t settled_at_once = std::uint64_t{64} << 20;
 /// So many pieces of zeros wait at most.
 constexpr std::size_t most_waiting = 64;
 
@@ -49,6 +52,7 @@ class Flashing : public std::enable_shared_from_this<Flashing> {
     bool write_step(char* buffer);
     [[nodiscard]] std::optional<Piece> next_piece(char* buffer);
     void make_zero(const Piece& piece, char* buffer);
+    void note_written(Written written);
     void settle();
     void write_filler();
     void verify();
@@ -70,6 +74,7 @@ class Flashing : public std::enable_shared_from_this<Flashing> {
     unsigned zeroing_ = 0;
     std::vector<Written> pieces_;  ///< all but those of the head
     std::vector<Written> head_pieces_;
+    std::uint64_t unsettled_ = 0;  ///< bytes sent since the last of them were brought to the medium
     std::optional<CapacityProbe> probe_;
     std::uint64_t size_ = 0;  ///< of the image
     std::size_t verify_at_ = 0;
@@ -168,10 +173,21 @@ bool Flashing::write_step(char* buffer) {
     } else {
         make_zero(*piece, buffer);
     }
-    const std::lock_guard<std::mutex> guard(pieces_mutex_);
     if (in_head && !piece->zero) std::memcpy(&head_[piece->offset], buffer, piece->size);
-    (in_head ? head_pieces_ : pieces_).push_back(std::move(written));
+    note_written(std::move(written));
     return true;
+}
+
+void Flashing::note_written(Written written) {
+    bool is_much = false;
+    {
+        const std::lock_guard<std::mutex> guard(pieces_mutex_);
+        if (!written.piece.zero) unsettled_ += written.piece.size;
+        is_much = unsettled_ >= settled_at_once;
+        if (is_much) unsettled_ = 0;
+        (written.piece.offset < piece_size ? head_pieces_ : pieces_).push_back(std::move(written));
+    }
+    if (is_much) sync_medium(*medium_);
 }
 
 void Flashing::write() {

@@ -37,9 +37,9 @@ class ImageSource : public Source {
     explicit ImageSource(std::shared_ptr<PatchedImage> image) : image_(std::move(image)) {
         const std::vector<Extent> used = in_blocks(used_by_image(*image_));
         const std::vector<Extent> data = data_of(*image_);
-        cut(in_both(used, data), false, pieces_);
+        // Zeros come first, so that there is data left to write while they are read.
         cut(without(used, data), true, pieces_);
-        std::sort(pieces_.begin(), pieces_.end(), [](const Piece& a, const Piece& b) { return a.offset < b.offset; });
+        cut(in_both(used, data), false, pieces_);
         for (const Piece& piece : pieces_) total_ += piece.size;
     }
     [[nodiscard]] std::optional<std::uint64_t> size() const override { return image_->size(); }

@@ -21,7 +21,7 @@ struct Piece {
     bool zero = false;  ///< it must read as zero
 };
 
-/// An image, piece by piece, ascending, each piece once. What it leaves out may be anything on the card.
+/// An image, piece by piece, each piece once, data ascending. What it leaves out may be anything on the card.
 class Source {
   public:
     Source() = default;
