@@ -10,7 +10,8 @@
 #include <memory>
 #include <optional>
 #include <string_view>
-#include <thread>
+#include <utility>
+#include <vector>
 
 #include "builder/commands/flash.hpp"
 #include "builder/commands/recipient.hpp"
@@ -97,6 +98,10 @@ class Keyring {
         card_ = std::move(issued.card);
         return carried;
     }
+    /// The ledger is on the disk before a card is begun.
+    void settle() {
+        if (keys_) keys_->settle();
+    }
     /// Of the bundle that was issued last.
     [[nodiscard]] const std::string& card() const { return card_; }
 
@@ -115,6 +120,7 @@ class Keyring {
         bool made = false;
         folder_ = keys_folder_of(profile_.name, options_.keyring);
         keys_ = open_or_make_keys(profile_.name, options_.keyring, seconds_now(), made);
+        keys_->postpone();
         if (!made) return;
         reporter_.step("keys", "the cluster's keys were made in " + folder_.string() +
                                    ": keep that folder, and back it up with makina-image keys backup FILE");
@@ -214,8 +220,14 @@ std::function<WrittenImage()> ImageBuilder::prepare(const Node& node, const std:
     return [plan = issue(node, output.filename().string()), &base, image] { return write_image(plan, base, image); };
 }
 
+void ImageBuilder::settle() {
+    parts_->keyring.settle();
+}
+
 ComposedImage ImageBuilder::compose(const Node& node, const std::string& target) {
-    return {compose_image(issue(node, target), parts_->bases.for_node(node)), parts_->keyring.card()};
+    const ImagePlan plan = issue(node, target);
+    settle();
+    return {compose_image(plan, parts_->bases.for_node(node)), parts_->keyring.card()};
 }
 
 void ImageBuilder::note_flashed(const FlashReceipt& receipt) {
@@ -228,36 +240,49 @@ void ImageBuilder::note_formed(Role role) {
 
 namespace {
 
-/// Images on their way to the disk, each by a thread of its own, while the next ones are decided.
+/// Images on their way to the disk, each by a thread of its own, while the next ones are decided. Some are decided
+/// together, so that their epochs reach the ledger in one durable write.
 class Writers {
   public:
     Writers(const BuildOptions& options, ImageBuilder& builder, Reporter& reporter)
         : options_(options), builder_(builder), reporter_(reporter) {}
 
     void add(const Node& node) {
-        while (writing_.size() >= at_a_time()) report_first();
         const auto started = Clock::now();
-        auto write = builder_.prepare(node, output_of(options_, node));
-        writing_.push_back({node.name, std::async(std::launch::async, [started, write = std::move(write)] {
-                                const WrittenImage written = write();
-                                return std::pair(written, std::chrono::duration<double>(Clock::now() - started));
-                            })});
+        decided_.push_back({node.name, builder_.prepare(node, output_of(options_, node)), started});
+        // Whole images keep the disk busy one by one.
+        if (!options_.blocks_only || decided_.size() == at_a_time) begin();
     }
-    /// In the order in which they were added.
-    void report_all() {
+    /// Reports what is still to be reported, in the order in which it was added.
+    void finish() {
+        begin();
         while (!writing_.empty()) report_first();
     }
 
   private:
+    /// Blocks alone keep a processor busy for a moment, and then wait for the disk.
+    static constexpr std::size_t at_a_time = 8;
     using Clock = std::chrono::steady_clock;
+    struct Decided {
+        std::string node;
+        std::function<WrittenImage()> write;
+        Clock::time_point started;
+    };
     struct Writing {
         std::string node;
         std::future<std::pair<WrittenImage, std::chrono::duration<double>>> image;
     };
 
-    /// Whole images keep the disk busy one by one; blocks alone keep a processor busy, and then wait for the disk.
-    [[nodiscard]] std::size_t at_a_time() const {
-        return options_.blocks_only ? std::clamp(std::thread::hardware_concurrency(), 2U, 8U) : 1;
+    void begin() {
+        builder_.settle();
+        for (Decided& decided : std::exchange(decided_, {})) {
+            while (writing_.size() >= (options_.blocks_only ? at_a_time : 1)) report_first();
+            auto write = [next = std::move(decided.write), started = decided.started] {
+                const WrittenImage written = next();
+                return std::pair(written, std::chrono::duration<double>(Clock::now() - started));
+            };
+            writing_.push_back({decided.node, std::async(std::launch::async, std::move(write))});
+        }
     }
     void report_first() {
         Writing first = std::move(writing_.front());
@@ -272,6 +297,7 @@ class Writers {
     const BuildOptions& options_;
     ImageBuilder& builder_;
     Reporter& reporter_;
+    std::vector<Decided> decided_;
     std::deque<Writing> writing_;
 };
 
@@ -296,10 +322,10 @@ int build(const BuildOptions& options) {
         }
     } catch (const Error&) {
         // What was begun before is finished, and told.
-        writers.report_all();
+        writers.finish();
         throw;
     }
-    writers.report_all();
+    writers.finish();
     return 0;
 }
 

@@ -59,8 +59,10 @@ class ImageBuilder {
     /// What would be in the node's image; warns of what is odd about it.
     [[nodiscard]] ImagePlan plan(const Node& node);
     /// Decides what is in the node's image and takes the node's next epoch. What it gives writes the image into the
-    /// file when it is called, by any thread, as long as this lives. Both throw Error.
+    /// file when it is called after settle(), by any thread, as long as this lives. Both throw Error.
     [[nodiscard]] std::function<WrittenImage()> prepare(const Node& node, const std::filesystem::path& output);
+    /// Brings the epochs of all that was prepared to the disk at once. Throws Error.
+    void settle();
     /// The same on no disk, for a card; valid as long as this lives.
     [[nodiscard]] ComposedImage compose(const Node& node, const std::string& target);
     /// Notes in the keys what became of a card.

@@ -51,7 +51,11 @@ std::filesystem::path RehearsalCards::next(const Node& node, bool formed) {
     if (formed && own_keys_) builder().note_formed(node.role);
     const auto started = std::chrono::steady_clock::now();
     const std::filesystem::path file = folder() / (node.name + ".img");
-    during("building " + node.name, [&] { (void)builder().prepare(node, file)(); });
+    during("building " + node.name, [&] {
+        const auto write = builder().prepare(node, file);
+        builder().settle();
+        (void)write();
+    });
     Descriptor image(open(file.c_str(), O_RDONLY | O_CLOEXEC));
     if (!image) throw_system("opening " + file.string());
     std::filesystem::remove(file);

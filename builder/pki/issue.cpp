@@ -86,6 +86,14 @@ void require_snapshot(const Bundle& bundle, const std::string& carried) {
 
 }  // namespace
 
+void Keys::postpone() {
+    state_->postpones = true;
+}
+
+void Keys::settle() {
+    if (!state_->is_saved) state_->save(state_->ledger);
+}
+
 Issued Keys::issue(const Recipient& recipient, bool for_new_card, std::int64_t now, std::int64_t valid_for,
                    const std::string& target) {
     const Material& material = state_->material;
@@ -127,7 +135,12 @@ Issued Keys::issue(const Recipient& recipient, bool for_new_card, std::int64_t n
     ledger.entries.push_back({issued.epoch, node, recipient.header.role, issued.card, now, issued.expires,
                               fingerprint(generation.signer), anchors, contents.certificate, sha256(issued.sealed),
                               target, false});
-    state_->save(std::move(ledger));
+    if (state_->postpones) {
+        state_->ledger = std::move(ledger);
+        state_->is_saved = false;
+    } else {
+        state_->save(std::move(ledger));
+    }
     return issued;
 }
 

@@ -98,10 +98,16 @@ class Keys {
     [[nodiscard]] std::vector<KeyFact> facts() const;
     [[nodiscard]] std::vector<LedgerEntry> ledger() const;
 
-    /// Makes the node's leaf keys, takes its next epoch, writes the ledger (durable before this returns), seals the
-    /// bundle and opens it again as the node would. `for_new_card`: sealed by the newest signer, else by the newest
-    /// that the node's last card believes. `target` is for the ledger. Throws Error if a new card could found the
-    /// cluster with another snapshot than the others have, or without one.
+    /// From now on what is issued is in the ledger on the disk only when settle() has returned: one durable write for
+    /// many bundles. Until then nobody may see a bundle that was issued.
+    void postpone();
+    /// Writes what was postponed. Throws Error.
+    void settle();
+
+    /// Makes the node's leaf keys, takes its next epoch, writes the ledger (durable before this returns, unless it is
+    /// postponed), seals the bundle and opens it again as the node would. `for_new_card`: sealed by the newest signer,
+    /// else by the newest that the node's last card believes. `target` is for the ledger. Throws Error if a new card
+    /// could found the cluster with another snapshot than the others have, or without one.
     [[nodiscard]] Issued issue(const Recipient& recipient, bool for_new_card, std::int64_t now, std::int64_t valid_for,
                                const std::string& target);
 

@@ -17,12 +17,15 @@ struct Keys::State {
     void save(Ledger changed) {
         replace_file(material.folder() / "ledger", encode(changed));
         ledger = std::move(changed);
+        is_saved = true;
     }
 
     Descriptor lock;
     Material material;
     ClusterFile cluster;
     Ledger ledger;
+    bool postpones = false;  ///< what is issued waits for settle()
+    bool is_saved = true;    ///< the ledger on the disk is this one
 };
 
 /// Signers that are believed no more. Throws Error.

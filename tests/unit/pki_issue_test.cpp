@@ -80,6 +80,22 @@ TEST_F(Issue, MakesAuthoritiesOfTwentyYearsThatSignLeavesAlone) {
     EXPECT_EQ(names.size(), 5U);
 }
 
+TEST_F(Issue, PutsManyBundlesIntoTheLedgerAtOnceIfItIsPostponed) {
+    const auto ledger = scratch_ / "keys/ledger";
+    const std::string before = slurp(ledger);
+    keys_.postpone();
+    EXPECT_EQ(issue(recipient("worker-1", "worker")).epoch, 1U);
+    EXPECT_EQ(issue(recipient("worker-1", "worker")).epoch, 2U);
+    EXPECT_EQ(issue(recipient("worker-2", "worker")).epoch, 1U);
+    EXPECT_EQ(slurp(ledger), before);
+    keys_.settle();
+    EXPECT_EQ(decode_ledger(slurp(ledger)).entries.size(), 3U);
+    EXPECT_EQ(issue(recipient("worker-2", "worker")).epoch, 2U);
+    // What is noted for good takes along what was postponed.
+    keys_.note_formed("etcd", now);
+    EXPECT_EQ(decode_ledger(slurp(ledger)).entries.size(), 4U);
+}
+
 TEST_F(Issue, MakesASignerOfBundlesAndOfNothingElse) {
     const auto file = scratch_ / "keys/signing-1/signer.crt";
     EXPECT_NE(extension(file, "extendedKeyUsage").find(std::string("critical\n    ") + bundle_signing_oid + "\n"),
