@@ -35,7 +35,7 @@ const std::vector<Kind> kinds = {{"Fat12", 12, 4, 4 * mib},
                                  {"Fat32LargeSectors", 32, 1, 300 * mib, {"-S", "4096"}}};
 
 std::filesystem::path make_fat(const Scratch& scratch, const Kind& kind, const std::string& name = "fat.img") {
-    const auto image = scratch / name;
+    auto image = scratch / name;
     std::ofstream(image).close();
     std::filesystem::resize_file(image, kind.size);
     std::vector<std::string> argv = {
