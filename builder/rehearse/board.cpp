@@ -85,8 +85,7 @@ void Board::power_on(Descriptor cable) {
     machine.initrd = card_->has_initrd ? card_->initrd.descriptor() : -1;
     machine.arguments = card_->arguments;
     machine.memory_mib = plan_.memory_mib;
-    // Several machines share the processors of this one.
-    machine.processors = 1;
+    machine.processors = plan_.processors;
     machine.network_cards = plan_.cards;
     machine.network_cards.at(plan_.switched).socket = cable_.get();
     machine.monitor = monitor_->other_end();

@@ -25,6 +25,7 @@ struct BoardPlan {
     std::vector<NetworkCard> cards;  ///< eth0's first; one of them gets the switch's cable when the power comes
     std::size_t switched = 0;        ///< which
     unsigned memory_mib = 512;
+    unsigned processors = 1;        ///< several machines share those of this one
     std::uint64_t card_size = 0;    ///< bytes of the SD card; 0: the image's own size
     std::filesystem::path console;  ///< a file that gets what the serial console says; empty for none
     /// What is asked in the guest when one likes. Without any, nothing of ours is in it.

@@ -34,6 +34,8 @@ BoardPlan board_of(const Profile& profile, const Node& node, const ClusterChoice
     BoardPlan board;
     board.name = node.name;
     board.memory_mib = choice.memory_mib > 0 ? choice.memory_mib : memory_for(node.role);
+    // kubeadm refuses a control plane that has one.
+    board.processors = node.role == Role::control_plane ? 2 : 1;
     board.card_size = choice.card_size;
     board.questions = choice.questions;
     const NetworkCard inside{mac_of(node.mac, node.address, 0), -1, false};

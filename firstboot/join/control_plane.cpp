@@ -20,6 +20,8 @@ namespace {
 
 using Step = KubeadmRecord::Step;
 
+/// The first file that kubeadm writes besides certificates.
+constexpr const char* admin_conf = "/etc/kubernetes/admin.conf";
 constexpr const char* init_yaml = "/etc/kubernetes/makina/init.yaml";
 constexpr const char* join_yaml = "/etc/kubernetes/makina/join.yaml";
 constexpr const char* manifests = "/etc/kubernetes/makina/manifests";
@@ -165,8 +167,9 @@ Outcome ControlPlaneJoin::initiate(Host& host, const Bundle& bundle) {
     note(host, Step::init);
     pending_ = [again](Host& its) {
         std::vector<std::string> arguments = {"init", "--config", init_yaml};
-        // Every other phase takes what it finds; the first would refuse it.
-        if (again) arguments.emplace_back("--skip-phases=preflight");
+        // Every other phase takes what it finds; the first would refuse it. What it refused the first time, before
+        // anything of kubeadm's was here, it has to look at again.
+        if (again && its.look(admin_conf)) arguments.emplace_back("--skip-phases=preflight");
         run_kubeadm(its, arguments);
         note(its, Step::manifests);
     };
@@ -175,8 +178,7 @@ Outcome ControlPlaneJoin::initiate(Host& host, const Bundle& bundle) {
 
 Outcome ControlPlaneJoin::apply_manifests(Host& host, const Bundle& bundle) {
     if (!host.list(manifests).empty()) {
-        const Answer answer =
-            host.run({"kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", "apply", "--filename", manifests}, 300);
+        const Answer answer = host.run({"kubectl", "--kubeconfig", admin_conf, "apply", "--filename", manifests}, 300);
         if (answer.status != 0) throw Error("kubectl apply: " + last_line(answer.errors));
     }
     return finish(host, bundle);
