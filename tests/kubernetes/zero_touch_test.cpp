@@ -35,7 +35,7 @@ class Round {
     explicit Round(std::uint64_t seed)
         : random_(seed),
           where_("round " + std::to_string(seed)),
-          cluster_(seven_machines(), lab::workshop() / ("round-" + std::to_string(seed))) {}
+          cluster_(seven_machines(), lab::workshop() / ("round-" + std::to_string(seed)), programs()) {}
 
     void form();
     void replace(const std::string& node);
