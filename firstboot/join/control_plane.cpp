@@ -21,7 +21,6 @@ namespace {
 using Step = KubeadmRecord::Step;
 
 constexpr const char* init_yaml = "/etc/kubernetes/makina/init.yaml";
-constexpr const char* join_yaml = "/etc/kubernetes/makina/join.yaml";
 constexpr const char* manifests = "/etc/kubernetes/makina/manifests";
 /// In memory: an administrator's credentials, for as long as it takes to join.
 constexpr const char* admin_folder = "/run/makina/admin";
@@ -252,7 +251,8 @@ Outcome ControlPlaneJoin::go_on(Host& host, const Bundle& bundle) {
             return {false, "etcd on this node to get its vote" + (change.done ? "" : ": " + change.fault), {}, 2};
         }
     }
-    run_kubeadm(host, {"join", "phase", "control-plane-join", "mark-control-plane", "--config", join_yaml});
+    // The credentials for joining may be wiped already.
+    run_join(host, identity(), own_server(bundle), {"phase", "control-plane-join", "mark-control-plane"});
     return finish(host, bundle);
 }
 

@@ -96,5 +96,21 @@ TEST(Kubeadm, IsTriedAgainAndTellsWhatItComplainsOf) {
     EXPECT_THAT(host->lines, testing::Contains(words));
 }
 
+TEST(Kubeadm, ItsAdviceToProgrammersIsNoComplaint) {
+    FakeMachine machine = new_machine("worker");
+    const auto host = host_of(machine, "worker");
+    const auto good = host->programs["kubeadm"];
+    int failures = 1;
+    host->programs["kubeadm"] = [&](FakeHost& one, const std::vector<std::string>& argv) {
+        if (failures-- <= 0) return good(one, argv);
+        return Answer{1, "",
+                      "open /etc/kubernetes/admin.conf: no such file or directory\n"
+                      "To see the stack trace of this error execute with --v=5 or higher\n"};
+    };
+    run_to_end(*host);
+    EXPECT_THAT(host->lines, testing::Contains("join: kubeadm join: open /etc/kubernetes/admin.conf: no such file or "
+                                               "directory; it is tried again"));
+}
+
 }  // namespace
 }  // namespace makina::test
