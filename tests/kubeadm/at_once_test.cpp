@@ -1,10 +1,7 @@
-#include <gmock/gmock.h>
+#include "tests/kubernetes/at_once.hpp"
+
 #include <gtest/gtest.h>
 
-#include <algorithm>
-
-#include "tests/kubernetes/cluster.hpp"
-#include "tests/unit/clusters.hpp"
 #include "tests/unit/figures.hpp"
 
 // A whole cluster whose nodes are powered on in the same moment: the daemons, etcd, haproxy and keepalived are the real
@@ -12,60 +9,12 @@
 namespace makina::kubernetes {
 namespace {
 
-using ::testing::Each;
-using ::testing::Field;
-
-/// Twice the 120 s that a hundred workers may take on a machine that does nothing else; the figures tell what it was.
-constexpr double patience = 240;
-
-Profile with_workers(int count) {
-    Profile profile = seven_machines();
-    profile.kubernetes.version = {1, 34, 1};
-    std::erase_if(profile.nodes, [](const Node& node) { return node.role == Role::worker; });
-    for (int i = 1; i <= count; ++i) {
-        profile.nodes.push_back(
-            clusters::node("worker-" + std::to_string(i), Role::worker, "192.168.3." + std::to_string(10 + i)));
-    }
-    return profile;
-}
-
-/// Starts every daemon and measures for each node how long it was until it had joined; gives those that have not.
-std::vector<std::string> join_at_once(const Cluster& cluster, std::vector<std::string> nodes) {
-    const double begun = lab::steady_seconds();
-    for (const std::string& node : nodes) cluster.machine(node).start_daemon();
-    (void)lab::becomes_true(patience, [&] {
-        std::erase_if(nodes, [&](const std::string& node) {
-            const bool joined = cluster.lab().have_joined({node});
-            if (joined) figures::measure("joined_at_once", lab::steady_seconds() - begun);
-            return joined;
-        });
-        return nodes.empty();
-    });
-    return nodes;
-}
-
 TEST(AtOnce, EveryNodeJoins) {
     if (const std::string reason = why_no_machines(); !reason.empty()) GTEST_SKIP() << reason;
-    Cluster cluster(with_workers(figures::long_form() ? 100 : 20), lab::workshop() / "at-once",
-                    MAKINA_SOURCE "/tests/kubeadm/programs");
-    std::vector<std::string> all;
-    for (const Node& node : cluster.lab().profile().nodes) all.push_back(node.name);
-    for (const std::string& node : all) {
-        cluster.new_card(node);
-        cluster.boot_without_daemon(node);
-    }
-    const std::vector<std::string> failed = join_at_once(cluster, all);
-    EXPECT_TRUE(failed.empty()) << cluster.story(failed);
-    figures::count("joined_at_once", all.size() - failed.size());
-    figures::count("joined_failed", failed.size());
-
-    EXPECT_EQ(cluster.ready_nodes("master-1").size(), all.size() - balancers.size());
-    for (const std::string& master : masters) {
-        const std::vector<Member> members = cluster.members(master);
-        EXPECT_EQ(members.size(), masters.size()) << "asked " << master;
-        EXPECT_THAT(members, Each(Field(&Member::learner, false))) << "asked " << master;
-        EXPECT_EQ(cluster.cluster_id(master), cluster.cluster_id("master-1"));
-    }
+    Profile profile = with_workers(figures::long_form() ? 100 : 20);
+    profile.kubernetes.version = {1, 34, 1};
+    Cluster cluster(std::move(profile), lab::workshop() / "at-once", MAKINA_SOURCE "/tests/kubeadm/programs");
+    expect_to_join_at_once(cluster);
 }
 
 }  // namespace

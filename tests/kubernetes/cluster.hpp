@@ -57,7 +57,6 @@ class Cluster {
     [[nodiscard]] std::string story(const std::vector<std::string>& nodes) const;
 
     [[nodiscard]] lab::Cluster& lab() { return lab_; }
-    [[nodiscard]] const lab::Cluster& lab() const { return lab_; }
     [[nodiscard]] lab::Machine& machine(const std::string& node) const { return lab_.machine(node); }
 
   private:
