@@ -63,7 +63,7 @@ void FieldCheck::look_at_scalar(const YAML::Node& node, const std::string& type,
     static const std::regex truth("true|false|yes|no|on|off|y|n", std::regex::icase);
     if (!node.IsScalar()) return complain(where, "must be a " + type);
     const bool quoted = node.Tag() == "!";
-    const std::string text = node.Scalar();
+    const std::string& text = node.Scalar();
     const char* const is = quoted                           ? "string"
                            : std::regex_match(text, number) ? "int"
                            : std::regex_match(text, truth)  ? "bool"
