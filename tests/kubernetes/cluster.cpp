@@ -89,7 +89,8 @@ std::string why_no_machines() {
           std::pair("etcdctl", "etcd-client"), std::pair("curl", "curl"), std::pair("openssl", "openssl")}) {
         if (!have_program(program)) return std::string("needs ") + program + ": apt install " + package;
     }
-    if (run({{"python3", "-c", "import yaml"}}).status != 0) return "needs python's yaml: apt install python3-yaml";
+    if (run({{"/usr/bin/python3", "-c", "import yaml"}}).status != 0)
+        return "needs python's yaml: apt install python3-yaml";
     return "";
 }
 
