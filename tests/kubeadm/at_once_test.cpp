@@ -14,7 +14,8 @@ TEST(AtOnce, EveryNodeJoins) {
     Profile profile = with_workers(figures::long_form() ? 100 : 20);
     profile.kubernetes.version = {1, 34, 1};
     Cluster cluster(std::move(profile), lab::workshop() / "at-once", MAKINA_SOURCE "/tests/kubeadm/programs");
-    expect_to_join_at_once(cluster);
+    // Twice what a hundred workers may take on a machine that does nothing else; the figures tell what it was.
+    expect_to_join_at_once(cluster, 240);
 }
 
 }  // namespace

@@ -14,11 +14,8 @@ namespace {
 using ::testing::Each;
 using ::testing::Field;
 
-/// Twice the 120 s that a hundred workers may take on a machine that does nothing else; the figures tell what it was.
-constexpr double patience = 240;
-
 /// Starts every daemon and measures for each node how long it was until it had joined; gives those that have not.
-std::vector<std::string> start_daemons(Cluster& cluster, std::vector<std::string> nodes) {
+std::vector<std::string> start_daemons(Cluster& cluster, std::vector<std::string> nodes, double patience) {
     const double begun = lab::steady_seconds();
     for (const std::string& node : nodes) cluster.machine(node).start_daemon();
     (void)lab::becomes_true(patience, [&] {
@@ -44,14 +41,14 @@ Profile with_workers(int count) {
     return profile;
 }
 
-void expect_to_join_at_once(Cluster& cluster) {
+void expect_to_join_at_once(Cluster& cluster, double patience) {
     std::vector<std::string> all;
     for (const Node& node : cluster.lab().profile().nodes) all.push_back(node.name);
     for (const std::string& node : all) {
         cluster.new_card(node);
         cluster.boot_without_daemon(node);
     }
-    const std::vector<std::string> failed = start_daemons(cluster, all);
+    const std::vector<std::string> failed = start_daemons(cluster, all, patience);
     EXPECT_TRUE(failed.empty()) << cluster.story(failed);
     figures::count("joined_at_once", all.size() - failed.size());
     figures::count("joined_failed", failed.size());

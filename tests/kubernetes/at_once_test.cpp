@@ -12,7 +12,7 @@ TEST(AtOnce, TwoControlPlanesAndTwentyWorkersJoin) {
     if (const std::string reason = why_not(); !reason.empty()) GTEST_SKIP() << reason;
     if (!figures::long_form()) GTEST_SKIP() << "takes both processors for minutes: MAKINA_ALL=1";
     Cluster cluster(with_workers(20), lab::workshop() / "at-once", programs());
-    expect_to_join_at_once(cluster);
+    expect_to_join_at_once(cluster, 900);
 }
 
 }  // namespace
