@@ -7,13 +7,23 @@
 namespace makina::kubernetes {
 namespace {
 
-/// One control plane begins; two others and twenty workers join it, with the real kubeadm and API servers.
-TEST(AtOnce, TwoControlPlanesAndTwentyWorkersJoin) {
+/// How many workers: none of it in the short form, it takes both processors for minutes.
+std::vector<int> counts() {
+    if (!figures::long_form()) return {};
+    return {20};
+}
+
+class AtOnce : public ::testing::TestWithParam<int> {};
+
+/// One control plane begins; two others and the workers join it, with the real kubeadm and API servers.
+TEST_P(AtOnce, ControlPlanesAndWorkersJoin) {
     if (const std::string reason = why_not(); !reason.empty()) GTEST_SKIP() << reason;
-    if (!figures::long_form()) GTEST_SKIP() << "takes both processors for minutes: MAKINA_ALL=1";
-    Cluster cluster(with_workers(20), lab::workshop() / "at-once", programs());
+    Cluster cluster(with_workers(GetParam()), lab::workshop() / "at-once", programs());
     expect_to_join_at_once(cluster, 900);
 }
+
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(AtOnce);
+INSTANTIATE_TEST_SUITE_P(Workers, AtOnce, ::testing::ValuesIn(counts()));
 
 }  // namespace
 }  // namespace makina::kubernetes
