@@ -23,7 +23,6 @@ using Step = KubeadmRecord::Step;
 /// The first file that kubeadm writes besides certificates.
 constexpr const char* admin_conf = "/etc/kubernetes/admin.conf";
 constexpr const char* init_yaml = "/etc/kubernetes/makina/init.yaml";
-constexpr const char* join_yaml = "/etc/kubernetes/makina/join.yaml";
 constexpr const char* manifests = "/etc/kubernetes/makina/manifests";
 /// In memory: an administrator's credentials, for as long as it takes to join.
 constexpr const char* admin_folder = "/run/makina/admin";
@@ -32,6 +31,8 @@ constexpr const char* etcd_pod = "/etc/kubernetes/manifests/etcd.yaml";
 /// Who may join now; it is let go, or ends by itself after so many seconds.
 constexpr const char* turn_key = "/makina/turn";
 constexpr std::int64_t turn_seconds = 1800;
+/// Milliseconds for an API server to answer a founder that waits for the others.
+constexpr std::uint32_t brief_patience = 1500;
 /// So long etcd on this node may take until it answers, from an SD card, before its join is given up.
 constexpr std::int64_t patience_with_etcd = 180;
 
@@ -145,11 +146,13 @@ Outcome ControlPlaneJoin::begin(Host& host, const Bundle& bundle) {
     if (advance.way == Advance::Way::founds && initiator(bundle, advance.own.decided) == bundle.node) {
         return initiate(host, bundle);
     }
-    // Who waits for founders asks too: an API server may be there whose own makina-firstboot is not.
-    const auto found = KubernetesApi(host, identity()).find(bundle);
-    if (found.server) return enter(host, bundle, *found.server);
+    // Who waits for founders asks too: an API server may be there whose own makina-firstboot is not. Not for long: the
+    // founders agree in a few rounds, and before there is a cluster the balancers' address is nobody's.
     const bool waits = advance.way == Advance::Way::waits && !advance.own.formation.empty();
-    return {false, waits ? advance.waiting_for : "an API server of the cluster: " + found.faults, {}, 2};
+    const auto found = KubernetesApi(host, identity()).find(bundle, waits ? brief_patience : KubernetesApi::patience);
+    if (found.server) return enter(host, bundle, *found.server);
+    if (waits) return {false, advance.waiting_for, {}, 1};
+    return {false, "an API server of the cluster: " + found.faults, {}, 2};
 }
 
 Outcome ControlPlaneJoin::initiate(Host& host, const Bundle& bundle) {
@@ -250,7 +253,8 @@ Outcome ControlPlaneJoin::go_on(Host& host, const Bundle& bundle) {
             return {false, "etcd on this node to get its vote" + (change.done ? "" : ": " + change.fault), {}, 2};
         }
     }
-    run_kubeadm(host, {"join", "phase", "control-plane-join", "mark-control-plane", "--config", join_yaml});
+    // The credentials for joining may be wiped already.
+    run_join(host, identity(), own_server(bundle), {"phase", "control-plane-join", "mark-control-plane"});
     return finish(host, bundle);
 }
 

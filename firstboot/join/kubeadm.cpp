@@ -52,7 +52,8 @@ std::string complaint(const Answer& answer) {
             if (const auto at = line.find(word); at != std::string_view::npos) return std::string(line.substr(at));
         }
     }
-    const std::string last = last_line(answer.errors);
+    // It ends with an advice to programmers.
+    const std::string last = last_line(answer.errors.substr(0, answer.errors.rfind("To see the stack trace of this")));
     return last.empty() ? "exit code " + std::to_string(answer.status) : last;
 }
 
@@ -91,9 +92,12 @@ void run_kubeadm(Host& host, std::vector<std::string> arguments) {
     if (answer.status != 0) throw Error(words + ": " + complaint(answer));
 }
 
-void run_join(Host& host, const Credentials& identity, const ApiServer& server) {
+void run_join(Host& host, const Credentials& identity, const ApiServer& server, const std::vector<std::string>& phase) {
     host.write(discovery, kubeconfig(host, identity, server), root_only);
-    run_kubeadm(host, {"join", "--config", "/etc/kubernetes/makina/join.yaml"});
+    std::vector<std::string> arguments = {"join"};
+    arguments.insert(arguments.end(), phase.begin(), phase.end());
+    arguments.insert(arguments.end(), {"--config", "/etc/kubernetes/makina/join.yaml"});
+    run_kubeadm(host, std::move(arguments));
 }
 
 void undo_join(Host& host, const Bundle& bundle) {

@@ -38,8 +38,9 @@ void note(Host& host, KubeadmRecord::Step step);
 
 /// Runs kubeadm with these arguments, for at most 25 minutes. Throws Error with what it complained of.
 void run_kubeadm(Host& host, std::vector<std::string> arguments);
-/// kubeadm join by the node's own certificate, at a server that answers now. Throws Error.
-void run_join(Host& host, const Credentials& identity, const ApiServer& server);
+/// kubeadm join, or one phase of it, by the node's own certificate, at a server that answers now. Throws Error.
+void run_join(Host& host, const Credentials& identity, const ApiServer& server,
+              const std::vector<std::string>& phase = {});
 /// Undoes what a join has left, and places again what the bundle has for /etc/kubernetes; etcd's list and data are not
 /// touched. Throws Error.
 void undo_join(Host& host, const Bundle& bundle);

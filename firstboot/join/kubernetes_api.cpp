@@ -53,11 +53,11 @@ Request KubernetesApi::request(const ApiServer& server, const std::string& targe
     request.port = server.port;
     request.target = target;
     request.tls = tls_;
-    request.milliseconds = 4000;
+    request.milliseconds = patience;
     return request;
 }
 
-KubernetesApi::Found KubernetesApi::find(const Bundle& bundle) {
+KubernetesApi::Found KubernetesApi::find(const Bundle& bundle, std::uint32_t milliseconds) {
     std::vector<ApiServer> servers;
     if (auto one = balanced(bundle.api)) servers.push_back(std::move(*one));
     for (const Peer& peer : bundle.peers) {
@@ -66,6 +66,7 @@ KubernetesApi::Found KubernetesApi::find(const Bundle& bundle) {
     std::vector<Request> requests;
     requests.reserve(servers.size());
     for (const ApiServer& server : servers) requests.push_back(request(server, "/readyz"));
+    for (Request& one : requests) one.milliseconds = milliseconds;
     const std::vector<Response> responses = host_.fetch(requests);
     Found found;
     for (std::size_t at = 0; at < servers.size() && !found.server; ++at) {

@@ -29,7 +29,8 @@ class KubernetesApi {
         std::optional<ApiServer> server;
         std::string faults;  ///< if nobody does, who was asked and what came of it: for people
     };
-    [[nodiscard]] Found find(const Bundle& bundle);
+    /// Takes so many milliseconds at the most; on a network where nobody has an address yet, that is what it takes.
+    [[nodiscard]] Found find(const Bundle& bundle, std::uint32_t milliseconds = patience);
     /// True if the API server of this address is ready.
     [[nodiscard]] bool is_ready(const ApiServer& server);
 
@@ -42,6 +43,8 @@ class KubernetesApi {
     /// Throws Error if the server does not answer as one.
     [[nodiscard]] NodeFacts node(const ApiServer& server, const std::string& name);
 
+    /// A server on a slow board that is busy answers within so many milliseconds.
+    static constexpr std::uint32_t patience = 4000;
     /// Where a Node remembers the newest card of its node.
     static constexpr const char* epoch_annotation = "makina-epoch";
 

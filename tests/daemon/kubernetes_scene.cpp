@@ -67,6 +67,13 @@ Answer init(FakeHost& host, const std::vector<std::string>& argv) {
 
 Answer join(FakeHost& host, const std::vector<std::string>& argv, const std::function<std::string()>& etcd) {
     if (says(argv, "phase")) {
+        // It asks the cluster for its configuration, as every phase of a join.
+        if (!host.has(discovery)) {
+            return {1, "",
+                    "open " + std::string(discovery) +
+                        ": no such file or directory\nTo see the stack trace of this error execute with --v=5 "
+                        "or higher\n"};
+        }
         phase(host, "mark-control-plane", [] {});
         return {};
     }

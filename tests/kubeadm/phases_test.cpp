@@ -78,21 +78,38 @@ TEST_P(Phases, AreBegunAgainWhateverGoesWrong) {
 INSTANTIATE_TEST_SUITE_P(Each, Phases, testing::Values("control-plane", "worker"),
                          [](const auto& each) { return name_of(each.param); });
 
-/// kubeadm that says nothing for as long as one waits for it, and then something went wrong again and again.
+/// kubeadm fails so many times to join, with these words, and then succeeds.
+void fail_to_join(FakeHost& host, int& times, const std::string& errors) {
+    host.programs["kubeadm"] = [good = host.programs["kubeadm"], &times, errors](FakeHost& one,
+                                                                                 const std::vector<std::string>& argv) {
+        if (argv.at(1) != "join" || times-- <= 0) return good(one, argv);
+        return Answer{1, "[preflight] Running pre-flight checks\n", errors};
+    };
+}
+
 TEST(Kubeadm, IsTriedAgainAndTellsWhatItComplainsOf) {
     FakeMachine machine = new_machine("worker");
     const auto host = host_of(machine, "worker");
-    const auto good = host->programs["kubeadm"];
     int failures = 5;
-    host->programs["kubeadm"] = [&](FakeHost& one, const std::vector<std::string>& argv) {
-        if (argv.at(1) != "join" || failures-- <= 0) return good(one, argv);
-        return Answer{1, "[preflight] Running pre-flight checks\n",
-                      "W1126 warning\nerror execution phase preflight: [preflight] Some fatal errors occurred:\n"
-                      "\t[ERROR CRI]: container runtime is not running\n"};
-    };
+    fail_to_join(*host, failures,
+                 "W1126 warning\nerror execution phase preflight: [preflight] Some fatal errors occurred:\n"
+                 "\t[ERROR CRI]: container runtime is not running\n");
     run_to_end(*host);
     EXPECT_LE(failures, 0);
     const std::string words = "join: kubeadm join: [ERROR CRI]: container runtime is not running; it is tried again";
+    EXPECT_THAT(host->lines, testing::Contains(words));
+}
+
+TEST(Kubeadm, ItsAdviceToProgrammersIsNoComplaint) {
+    FakeMachine machine = new_machine("worker");
+    const auto host = host_of(machine, "worker");
+    int failures = 1;
+    fail_to_join(*host, failures,
+                 "open /etc/kubernetes/admin.conf: no such file or directory\n"
+                 "To see the stack trace of this error execute with --v=5 or higher\n");
+    run_to_end(*host);
+    const std::string words =
+        "join: kubeadm join: open /etc/kubernetes/admin.conf: no such file or directory; it is tried again";
     EXPECT_THAT(host->lines, testing::Contains(words));
 }
 

@@ -54,11 +54,11 @@ std::string built_in_modules(const lab::Machine& machine) {
 }
 
 /// What a board with the distribution's kernel and Kubernetes' packages has besides the image's files.
-void install_kubernetes(lab::Machine& machine) {
+void install_kubernetes(lab::Machine& machine, const fs::path& programs) {
     FileTree files;
-    for (const char* const name :
-         {"kubeadm", "kubectl", "kube-apiserver", "kube-controller-manager", "kube-scheduler"}) {
-        files.put(link(std::string("/usr/bin/") + name, std::string(lent_programs) + "/" + name));
+    for (const auto& program : fs::directory_iterator(programs)) {
+        const std::string name = program.path().filename();
+        files.put(link("/usr/bin/" + name, std::string(lent_programs) + "/" + name));
     }
     for (const char* const name : {"kubelet", "crictl"}) {
         files.put(link(std::string("/usr/bin/") + name, std::string(stand_ins) + "/" + name));
@@ -69,7 +69,7 @@ void install_kubernetes(lab::Machine& machine) {
     utsname kernel{};
     ::uname(&kernel);
     machine.install("/usr/lib/modules/" + std::string(kernel.release) + "/modules.builtin", built_in_modules(machine));
-    machine.lend(programs(), lent_programs);
+    machine.lend(programs, lent_programs);
     machine.lend(MAKINA_SOURCE "/tests/kubernetes/programs", stand_ins);
 }
 
@@ -82,11 +82,21 @@ bool is_ready(const Json& node) {
 
 }  // namespace
 
-std::string why_not() {
+std::string why_no_machines() {
     if (std::string reason = lab::why_not(); !reason.empty()) return reason;
     for (const auto& [program, package] :
-         {std::pair("go", "golang-go"), std::pair("haproxy", "haproxy"), std::pair("keepalived", "keepalived"),
-          std::pair("etcd", "etcd-server"), std::pair("iptables", "iptables"), std::pair("curl", "curl")}) {
+         {std::pair("haproxy", "haproxy"), std::pair("keepalived", "keepalived"), std::pair("etcd", "etcd-server"),
+          std::pair("etcdctl", "etcd-client"), std::pair("curl", "curl"), std::pair("openssl", "openssl")}) {
+        if (!have_program(program)) return std::string("needs ") + program + ": apt install " + package;
+    }
+    if (run({{"/usr/bin/python3", "-c", "import yaml"}}).status != 0)
+        return "needs python's yaml: apt install python3-yaml";
+    return "";
+}
+
+std::string why_not() {
+    if (std::string reason = why_no_machines(); !reason.empty()) return reason;
+    for (const auto& [program, package] : {std::pair("go", "golang-go"), std::pair("iptables", "iptables")}) {
         if (!have_program(program)) return std::string("needs ") + program + ": apt install " + package;
     }
     return "";
@@ -109,13 +119,15 @@ Profile seven_machines() {
     return profile;
 }
 
-Cluster::Cluster(Profile profile, const fs::path& folder)
-    : lab_(std::move(profile), folder), gateway_(to_string(lab_.profile().network.gateway)) {}
+Cluster::Cluster(Profile profile, const fs::path& folder, fs::path programs)
+    : lab_(std::move(profile), folder),
+      programs_(std::move(programs)),
+      gateway_(to_string(lab_.profile().network.gateway)) {}
 
 void Cluster::new_card(const std::string& node) {
     lab::Machine& machine = lab_.new_card(node);
     const Role role = lab_.profile().find(node)->role;
-    if (role == Role::control_plane || role == Role::worker) install_kubernetes(machine);
+    if (role == Role::control_plane || role == Role::worker) install_kubernetes(machine, programs_);
     if (role == Role::load_balancer) {
         // This machine's kernel need not have IPVS, which is not used.
         machine.install("/etc/default/keepalived", "DAEMON_ARGS=\"--vrrp --log-console --no-syslog\"\n");

@@ -10,7 +10,9 @@ namespace makina::kubernetes {
 
 namespace fs = std::filesystem;
 
-/// Why the suite cannot run here; empty if it can.
+/// Why such machines cannot be here, whatever their kubeadm; empty if they can.
+[[nodiscard]] std::string why_no_machines();
+/// Why the real Kubernetes cannot be built or run here; empty if it can.
 [[nodiscard]] std::string why_not();
 
 /// The folder with the real Kubernetes' programs; they are built if nobody has done so yet. Throws Error.
@@ -28,12 +30,12 @@ struct Member {
     bool learner = false;
 };
 
-/// The machines of a profile that has Kubernetes: cards as lab::Cluster makes them, and on each node the real kubeadm,
-/// kubectl, etcd and control plane. Only the kubelet and its container runtime are stand-ins.
+/// The machines of a profile that has Kubernetes: cards as lab::Cluster makes them, and on each node the real etcd and
+/// the kubeadm, kubectl and control plane of a folder. The kubelet and its container runtime are stand-ins.
 class Cluster {
   public:
-    /// `folder` is below lab::workshop().
-    Cluster(Profile profile, const fs::path& folder);
+    /// `folder` is below lab::workshop(); `programs` has Kubernetes' programs, real or scripted.
+    Cluster(Profile profile, const fs::path& folder, fs::path programs);
 
     /// As lab::Cluster::new_card: the node's next card, the power off.
     void new_card(const std::string& node);
@@ -62,6 +64,7 @@ class Cluster {
     void give_route(const std::string& node);
 
     lab::Cluster lab_;
+    fs::path programs_;
     std::string gateway_;
 };
 

@@ -33,7 +33,7 @@ Result enter(Cluster& cluster, const std::string& node, const std::string& verb)
 }
 
 TEST_F(Lab, FormsAClusterByHand) {
-    Cluster cluster(seven_machines(), lab::workshop() / "by-hand");
+    Cluster cluster(seven_machines(), lab::workshop() / "by-hand", programs());
     for (const std::string& balancer : balancers) {
         cluster.new_card(balancer);
         cluster.boot(balancer);

@@ -47,6 +47,12 @@ Cluster::Cluster(Profile profile, const fs::path& folder) : profile_(std::move(p
     keys_.emplace(keys_folder(), profile_.name, "");
 }
 
+Cluster::~Cluster() {
+    for (const auto& [name, machine] : machines_) {
+        if (machine) machine->cut_power();
+    }
+}
+
 const Node& Cluster::node(const std::string& name) const {
     const Node* const found = profile_.find(name);
     if (found == nullptr) throw Error("no node " + name);

@@ -17,6 +17,9 @@ class Cluster {
   public:
     /// Nodes get this machine's architecture. `folder` is below workshop().
     Cluster(Profile profile, const fs::path& folder);
+    Cluster(const Cluster&) = delete;
+    Cluster& operator=(const Cluster&) = delete;
+    ~Cluster();
 
     /// Writes a new card for a node, as `makina-image build` does it, with the next epoch, and puts it in; the power is
     /// off. The node's earlier card is thrown away, or kept if `keep` is given: under that name.

@@ -206,13 +206,18 @@ void Machine::power_on() {
     holder_ = std::move(holder);
 }
 
-void Machine::power_off() {
+void Machine::cut_power() {
     if (!is_on()) return;
     // The kernel takes a network apart only some time after its last process; until then it would answer for it.
     for (const auto& [into, port] : cables_)
         (void)makina::run({together(entering(into, false), {"ip", "link", "delete", port})});
     cables_.clear();
     ::kill(holder_->pid(), SIGKILL);
+}
+
+void Machine::power_off() {
+    if (!is_on()) return;
+    cut_power();
     for (const pid_t pid : started_) {
         ::kill(pid, SIGKILL);
         while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {

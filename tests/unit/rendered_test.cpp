@@ -12,7 +12,6 @@
 #include "builder/process.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "tests/unit/clusters.hpp"
-#include "tests/unit/kubeadm_types.hpp"
 #include "tests/unit/plans.hpp"
 #include "tests/unit/scratch.hpp"
 
@@ -338,89 +337,6 @@ TEST(Rendered, EveryScriptIsAShellScript) {
         }
     }
     EXPECT_GE(scripts, 7 + 2);
-}
-
-// Every field of `node` must be a field of struct `type`, down to the leaves.
-void expect_fields(const YAML::Node& node, const kubeadm_types::Types& types, const std::string& type,
-                   const std::string& where) {
-    if (type.empty()) {
-        EXPECT_TRUE(node.IsScalar()) << where;
-    } else if (type == "{}") {
-        ASSERT_TRUE(node.IsMap()) << where;
-        for (const auto& each : node) {
-            EXPECT_TRUE(each.second.IsScalar()) << where;
-            // A map of strings: a number would be refused.
-            EXPECT_EQ(each.second.Tag(), "!") << where << ": " << each.first << " must be quoted";
-        }
-    } else if (type.rfind("[]", 0) == 0) {
-        ASSERT_TRUE(node.IsSequence()) << where;
-        for (const YAML::Node& each : node) {
-            expect_fields(each, types, type.substr(2), where);
-        }
-    } else {
-        ASSERT_TRUE(node.IsMap()) << where;
-        for (const auto& each : node) {
-            const auto name = each.first.as<std::string>();
-            const kubeadm_types::Struct& fields = types.at(type);
-            ASSERT_TRUE(fields.count(name) == 1) << where << " has no field " << name;
-            expect_fields(each.second, types, fields.at(name), std::string(where).append(".").append(name));
-        }
-    }
-}
-
-struct Dialect {
-    Version version;
-    std::string api;
-    kubeadm_types::Types types;
-};
-
-std::vector<Dialect> dialects() {
-    return {{{1, 13, 5}, "v1beta1", kubeadm_types::v1beta1()},  {{1, 14, 0}, "v1beta1", kubeadm_types::v1beta1()},
-            {{1, 15, 0}, "v1beta2", kubeadm_types::v1beta2()},  {{1, 19, 4}, "v1beta2", kubeadm_types::v1beta2()},
-            {{1, 21, 14}, "v1beta2", kubeadm_types::v1beta2()}, {{1, 22, 0}, "v1beta3", kubeadm_types::v1beta3()},
-            {{1, 23, 1}, "v1beta3", kubeadm_types::v1beta3()},  {{1, 30, 9}, "v1beta3", kubeadm_types::v1beta3()},
-            {{1, 31, 0}, "v1beta4", kubeadm_types::v1beta4()},  {{1, 36, 2}, "v1beta4", kubeadm_types::v1beta4()}};
-}
-
-TEST(Rendered, KubeadmKnowsEveryFieldInEveryVersion) {
-    for (const Dialect& dialect : dialects()) {
-        for (Profile profile :
-             {clusters::pair(), clusters::external_etcd(), clusters::static_pods(), clusters::single()}) {
-            profile.kubernetes.version = dialect.version;
-            for (Node& node : profile.nodes) {
-                node.hardware = Hardware::rpi3;
-                node.labels = {{"zone", "shelf"}, {"topology.kubernetes.io/zone", "home"}};
-                node.taints = {"only=this:NoExecute"};
-            }
-            for (const Node& node : profile.nodes) {
-                const ImagePlan plan = plan_of(profile, node.name);
-                for (const char* name : {"init.yaml", "join.yaml"}) {
-                    const File* file = plan.files.find(std::string("/etc/kubernetes/makina/") + name);
-                    if (file == nullptr) {
-                        continue;
-                    }
-                    for (const YAML::Node& document : YAML::LoadAll(file->content)) {
-                        const auto kind = document["kind"].as<std::string>();
-                        const std::string where = dialect.api + " " + profile.name + " " + node.name + " " + kind;
-                        expect_fields(document, dialect.types, kind, where);
-                        if (kind != "KubeletConfiguration") {
-                            EXPECT_EQ(document["apiVersion"].as<std::string>(), "kubeadm.k8s.io/" + dialect.api)
-                                << where;
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-TEST(Rendered, TheFieldTableRefusesWhatAVersionDoesNotKnow) {
-    // The test above can fail: v1beta4's words are not v1beta3's.
-    const std::string init = content(plan_of(clusters::pair(), "master-1"), "/etc/kubernetes/makina/init.yaml");
-    const YAML::Node document = YAML::LoadAll(init).at(0);
-    EXPECT_TRUE(document["timeouts"].IsMap());
-    EXPECT_EQ(kubeadm_types::v1beta3().at("InitConfiguration").count("timeouts"), 0U);
-    EXPECT_EQ(kubeadm_types::v1beta4().at("InitConfiguration").count("timeouts"), 1U);
 }
 
 }  // namespace

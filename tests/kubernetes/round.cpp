@@ -1,0 +1,154 @@
+#include "tests/kubernetes/round.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+
+#include "tests/kubernetes/writer.hpp"
+#include "tests/unit/figures.hpp"
+
+namespace makina::kubernetes {
+namespace {
+
+using figures::count;
+using figures::measure;
+
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+/// Seconds that a node may take, on a machine that does other things too and after any accident: kubeadm alone gives up
+/// after minutes.
+constexpr double patience = 900;
+
+/// A control plane that is not this one.
+std::string another_than(const std::string& node) {
+    return node == "master-3" ? "master-1" : "master-3";
+}
+
+}  // namespace
+
+Round::Round(Profile profile, std::uint64_t seed)
+    : random_(seed),
+      where_("round " + std::to_string(seed)),
+      cluster_(std::move(profile), lab::workshop() / ("round-" + std::to_string(seed)), programs()) {}
+
+std::vector<std::string> Round::nodes_of(Role role) {
+    std::vector<std::string> names;
+    for (const Node* const node : profile().with_role(role)) names.push_back(node->name);
+    return names;
+}
+
+void Round::boot(const std::string& node) {
+    cluster_.boot(node);
+    powered_on_[node] = lab::steady_seconds();
+}
+
+/// Measures for each how long it was from its power-on.
+void Round::wait_until_joined(std::vector<std::string> nodes, const std::string& figure) {
+    const auto all_joined = [&] {
+        std::erase_if(nodes, [&](const std::string& node) {
+            const bool joined = cluster_.lab().have_joined({node});
+            if (joined) measure(figure, lab::steady_seconds() - powered_on_[node]);
+            return joined;
+        });
+        return nodes.empty();
+    };
+    EXPECT_TRUE(lab::becomes_true(patience, all_joined)) << where_ << "\n" << cluster_.story(nodes);
+}
+
+void Round::form() {
+    std::vector<std::string> order;
+    for (const Node& node : profile().nodes) order.push_back(node.name);
+    for (const std::string& node : order) cluster_.new_card(node);
+    std::shuffle(order.begin(), order.end(), random_);
+    for (const std::string& node : order) {
+        where_ += " " + node;
+        boot(node);
+    }
+    std::erase_if(order, [&](const std::string& node) { return profile().find(node)->role == Role::load_balancer; });
+    wait_until_joined(order, "join");
+    count("masters", masters.size());
+    count("workers", nodes_of(Role::worker).size());
+    expect_whole();
+}
+
+void Round::expect_whole() {
+    const std::size_t wanted = masters.size() + nodes_of(Role::worker).size();
+    const auto ready = [&] { return cluster_.ready_nodes("master-3"); };
+    EXPECT_TRUE(lab::becomes_true(60, [&] { return ready().size() == wanted; }))
+        << where_ << ": " << ::testing::PrintToString(ready());
+    std::set<std::string> ids;
+    for (const std::string& master : masters) {
+        ids.insert(cluster_.cluster_id(master));
+        const std::vector<Member> members = cluster_.members(master);
+        EXPECT_EQ(members.size(), masters.size()) << where_ << ", asked " << master;
+        for (const Member& member : members) EXPECT_FALSE(member.learner) << where_ << ", asked " << master;
+    }
+    EXPECT_EQ(ids.size(), 1U) << where_;
+    EXPECT_FALSE(ids.contains("")) << where_;
+    count("split", ids.size() > 1 ? 1 : 0);
+}
+
+std::string Round::uid(const std::string& node, const std::string& asked) const {
+    for (const nlohmann::json& one : cluster_.listed(asked, "nodes")) {
+        if (one["metadata"]["name"] == node) return one["metadata"]["uid"].get<std::string>();
+    }
+    return "";
+}
+
+std::string Round::member_id(const std::string& node, const std::string& asked) const {
+    for (const Member& member : cluster_.members(asked)) {
+        if (member.name == node) return member.id;
+    }
+    return "";
+}
+
+void Round::replace(const std::string& node, const std::function<void()>& accident) {
+    const std::string other = another_than(node);
+    const std::string old_uid = uid(node, other);
+    const std::string old_member = member_id(node, other);
+    EXPECT_THAT(old_uid, Not(IsEmpty())) << where_;
+    Writer writer(cluster_, other);
+    EXPECT_TRUE(lab::becomes_true(20, [&] { return !writer.acknowledged().empty(); })) << where_;
+    cut_power(node);
+    cluster_.new_card(node);
+    boot(node);
+    if (accident) accident();
+    wait_until_joined({node}, "replace");
+    writer.stop();
+    expect_whole();
+    if (profile().find(node)->role == Role::control_plane) {
+        EXPECT_NE(uid(node, other), old_uid) << where_ << ": " << node;
+        EXPECT_NE(member_id(node, other), old_member) << where_ << ": " << node;
+    }
+    const std::size_t lost = writer.lost(other);
+    EXPECT_EQ(lost, 0U) << where_ << ": " << node << ", of " << writer.acknowledged().size();
+    count("replacements");
+    count("acked", writer.acknowledged().size());
+    count("acked_lost", lost);
+}
+
+void Round::wait_until_it_waits(const std::string& node, const std::string& words) {
+    bool waits = false;
+    (void)lab::becomes_true(patience, [&] {
+        waits = cluster_.lab().status(node, "waiting_for").starts_with(words);
+        return waits || cluster_.lab().have_joined({node});
+    });
+    EXPECT_TRUE(waits) << where_ << ": " << node << " did not wait for " << words << "\n" << cluster_.story({node});
+}
+
+void Round::expect_no_other_member(const std::string& asked) {
+    EXPECT_LE(cluster_.members(asked).size(), masters.size()) << where_ << ", asked " << asked;
+}
+
+void Round::pass(double seconds, const std::string& asked) {
+    const double end = lab::steady_seconds() + seconds;
+    (void)lab::becomes_true(seconds, [&] {
+        expect_no_other_member(asked);
+        return lab::steady_seconds() >= end;
+    });
+}
+
+}  // namespace makina::kubernetes

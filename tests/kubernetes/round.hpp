@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "tests/kubernetes/cluster.hpp"
+
+namespace makina::kubernetes {
+
+/// One cluster of the real Kubernetes from its first power-on to its last replacement. Nobody touches its nodes: cards
+/// are made, put in and powered on, and what is destroyed is replaced by its next card. What is expected is asserted.
+class Round {
+  public:
+    /// The seed decides everything that is left to chance.
+    Round(Profile profile, std::uint64_t seed);
+
+    /// Powers everything on in an order of chance, and waits until all have joined.
+    void form();
+    /// The node is destroyed, card and all, while somebody writes; its next card takes its place. `accident` happens
+    /// after its power-on.
+    void replace(const std::string& node, const std::function<void()>& accident = nullptr);
+    /// The API lists everybody as Ready, and whichever control plane one asks, its etcd is the same, with as many
+    /// votes.
+    void expect_whole();
+
+    /// Waits until a node says that it waits for something that begins so.
+    void wait_until_it_waits(const std::string& node, const std::string& words);
+    /// Time goes by; as everywhere here, etcd never has more members than there are control planes, asked of this one.
+    void pass(double seconds, const std::string& asked);
+    void cut_power(const std::string& node) { cluster_.machine(node).power_off(); }
+    /// The same card, with power again.
+    void boot(const std::string& node);
+    [[nodiscard]] double chance(double from, double to) { return std::uniform_real_distribution(from, to)(random_); }
+
+  private:
+    void wait_until_joined(std::vector<std::string> nodes, const std::string& figure);
+    void expect_no_other_member(const std::string& asked);
+    [[nodiscard]] std::vector<std::string> nodes_of(Role role);
+    [[nodiscard]] std::string uid(const std::string& node, const std::string& asked) const;
+    [[nodiscard]] std::string member_id(const std::string& node, const std::string& asked) const;
+    [[nodiscard]] const Profile& profile() { return cluster_.lab().profile(); }
+
+    std::mt19937_64 random_;
+    std::string where_;
+    Cluster cluster_;
+    std::map<std::string, double> powered_on_;
+};
+
+}  // namespace makina::kubernetes
