@@ -78,11 +78,11 @@ TEST_P(Phases, AreBegunAgainWhateverGoesWrong) {
 INSTANTIATE_TEST_SUITE_P(Each, Phases, testing::Values("control-plane", "worker"),
                          [](const auto& each) { return name_of(each.param); });
 
-/// kubeadm fails so many times to join, with these words, and then succeeds.
-void fail_to_join(FakeHost& host, int& times, const std::string& errors) {
-    host.programs["kubeadm"] = [good = host.programs["kubeadm"], &times, errors](FakeHost& one,
-                                                                                 const std::vector<std::string>& argv) {
-        if (argv.at(1) != "join" || times-- <= 0) return good(one, argv);
+/// kubeadm fails so many times at this command, with these words, and then succeeds.
+void fail_to(const std::string& command, FakeHost& host, int& times, const std::string& errors) {
+    host.programs["kubeadm"] = [command, good = host.programs["kubeadm"], &times, errors](
+                                   FakeHost& one, const std::vector<std::string>& argv) {
+        if (argv.at(1) != command || times-- <= 0) return good(one, argv);
         return Answer{1, "[preflight] Running pre-flight checks\n", errors};
     };
 }
@@ -91,22 +91,36 @@ TEST(Kubeadm, IsTriedAgainAndTellsWhatItComplainsOf) {
     FakeMachine machine = new_machine("worker");
     const auto host = host_of(machine, "worker");
     int failures = 5;
-    fail_to_join(*host, failures,
-                 "W1126 warning\nerror execution phase preflight: [preflight] Some fatal errors occurred:\n"
-                 "\t[ERROR CRI]: container runtime is not running\n");
+    fail_to("join", *host, failures,
+            "W1126 warning\nerror execution phase preflight: [preflight] Some fatal errors occurred:\n"
+            "\t[ERROR CRI]: container runtime is not running\n");
     run_to_end(*host);
     EXPECT_LE(failures, 0);
     const std::string words = "join: kubeadm join: [ERROR CRI]: container runtime is not running; it is tried again";
     EXPECT_THAT(host->lines, testing::Contains(words));
 }
 
+TEST(Kubeadm, WhatItRefusedBeforeItBeganItIsAskedAgain) {
+    FakeMachine machine = new_machine("control-plane");
+    const auto host = host_of(machine, "control-plane");
+    int failures = 2;
+    fail_to("init", *host, failures, "\t[ERROR NumCPU]: the number of available CPUs 1 is less than the required 2\n");
+    host->programs["kubeadm"] = [next = host->programs["kubeadm"]](FakeHost& one,
+                                                                   const std::vector<std::string>& argv) {
+        EXPECT_THAT(argv, testing::Not(testing::Contains("--skip-phases=preflight")));
+        return next(one, argv);
+    };
+    run_to_end(*host);
+    EXPECT_LE(failures, 0);
+}
+
 TEST(Kubeadm, ItsAdviceToProgrammersIsNoComplaint) {
     FakeMachine machine = new_machine("worker");
     const auto host = host_of(machine, "worker");
     int failures = 1;
-    fail_to_join(*host, failures,
-                 "open /etc/kubernetes/admin.conf: no such file or directory\n"
-                 "To see the stack trace of this error execute with --v=5 or higher\n");
+    fail_to("join", *host, failures,
+            "open /etc/kubernetes/admin.conf: no such file or directory\n"
+            "To see the stack trace of this error execute with --v=5 or higher\n");
     run_to_end(*host);
     const std::string words =
         "join: kubeadm join: open /etc/kubernetes/admin.conf: no such file or directory; it is tried again";
