@@ -41,7 +41,13 @@ class Loop {
     void change(const fs::path& file) {
         const std::string name = name_;
         run_checked({{"losetup", "--detach", name}});
-        run_checked({{"losetup", name, file.string()}});
+        // It is free when whoever has it open for a moment, to see what is on it, has let it go.
+        Result made{1, "", ""};
+        for (int tries = 0; made.status != 0 && tries < 50; ++tries) {
+            made = run({{"losetup", name, file.string()}});
+            if (made.status != 0) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+        }
+        ASSERT_EQ(made.status, 0) << made.errors;
     }
     [[nodiscard]] const std::string& name() const { return name_; }
 
