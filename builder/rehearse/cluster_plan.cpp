@@ -101,7 +101,8 @@ unsigned memory_for(Role role) {
         case Role::worker:
             return 768;
         case Role::control_plane:
-            return 1024;
+            // kubeadm's preflight wants 1700 MB.
+            return 2048;
     }
     throw Error("an unknown role");
 }

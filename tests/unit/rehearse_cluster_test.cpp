@@ -138,7 +138,7 @@ TEST(ClusterPlan, GivesEachRoleWhatItNeedsUnlessMoreIsSaid) {
     EXPECT_EQ(plan_cluster(profile, {{"lb-1"}}, ports).nodes[0].board.processors, 1U);
     EXPECT_EQ(plan_cluster(profile, {{"master-1"}}, ports).nodes[0].board.processors, 2U);
     EXPECT_EQ(plan_cluster(profile, {{"lb-1"}}, ports).nodes[0].board.memory_mib, 512U);
-    EXPECT_EQ(plan_cluster(profile, {{"master-1"}}, ports).nodes[0].board.memory_mib, 1024U);
+    EXPECT_EQ(plan_cluster(profile, {{"master-1"}}, ports).nodes[0].board.memory_mib, 2048U);
     EXPECT_EQ(plan_cluster(profile, {{"lb-1"}, 3000}, ports).nodes[0].board.memory_mib, 3000U);
 }
 
