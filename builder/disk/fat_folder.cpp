@@ -234,9 +234,9 @@ bool is_fat_name(std::string_view name) {
         return static_cast<unsigned char>(c) < 0x20 || forbidden.find(c) != std::string_view::npos;
     };
     // What ends in a dot or a space is another name for Windows and Linux.
-    return !name.empty() && name.back() != '.' && name.back() != ' ' &&
-           std::none_of(name.begin(), name.end(), is_bad) && !to_utf16(name).empty() &&
-           to_utf16(name).size() <= longest_name;
+    const std::size_t letters = to_utf16(name).size();
+    return letters != 0 && letters <= longest_name && name.back() != '.' && name.back() != ' ' &&
+           std::none_of(name.begin(), name.end(), is_bad);
 }
 
 std::size_t slots_for(const std::string& name) {

@@ -12,6 +12,7 @@ namespace {
 
 constexpr const char* which = "Its number, Enter to look again, q to leave: ";
 constexpr const char* serial = "type the last four characters of its serial number: ";
+constexpr const char* none = "put one in and press Enter, or q to leave: ";
 constexpr const char* end_of_input = "\x04";
 
 DiskModel reader(const std::string& name, const std::string& number, const std::string& last_of_serial) {
@@ -106,13 +107,11 @@ TEST_F(Menu, WaitsForACardIfThereIsNone) {
     const MachineModel empty;
     std::filesystem::create_directories(empty.root() / "sys/block");
     options.machine = empty.root();
-    constexpr const char* none = "put one in and press Enter, or q to leave: ";
     expect_refused({{none, "1\n"}, {none, "\n"}, {none, "q\n"}}, "nothing was written");
 }
 
 TEST_F(Menu, OffersNoCardThatIsTooSmall) {
     options.image_size = std::uint64_t{1} << 40;
-    constexpr const char* none = "put one in and press Enter, or q to leave: ";
     expect_refused({{none, "q\n"}}, "nothing was written");
 }
 

@@ -1,5 +1,6 @@
 #include "tests/kubernetes/cluster.hpp"
 
+#include <gtest/gtest.h>
 #include <sys/utsname.h>
 
 #include <algorithm>
@@ -193,6 +194,32 @@ std::vector<Member> Cluster::members(const std::string& master) const {
 std::string Cluster::cluster_id(const std::string& master) const {
     const Json json = asked_etcd(master, "/v3/cluster/member/list");
     return json.is_object() && json.contains("header") ? json["header"].value("cluster_id", "") : "";
+}
+
+std::vector<std::string> Cluster::wait_until_joined(std::vector<std::string> nodes, double patience,
+                                                    const std::function<void(const std::string&)>& joined) {
+    (void)lab::becomes_true(patience, [&] {
+        std::erase_if(nodes, [&](const std::string& node) {
+            const bool has_joined = lab_.have_joined({node});
+            if (has_joined) joined(node);
+            return has_joined;
+        });
+        return nodes.empty();
+    });
+    return nodes;
+}
+
+std::set<std::string> Cluster::expect_one_etcd(const std::string& where) const {
+    std::set<std::string> ids;
+    for (const std::string& master : masters) {
+        ids.insert(cluster_id(master));
+        const std::vector<Member> found = members(master);
+        EXPECT_EQ(found.size(), masters.size()) << where << ", asked " << master;
+        for (const Member& member : found) EXPECT_FALSE(member.learner) << where << ", asked " << master;
+    }
+    EXPECT_EQ(ids.size(), 1U) << where;
+    EXPECT_FALSE(ids.contains("")) << where;
+    return ids;
 }
 
 std::string Cluster::story(const std::vector<std::string>& nodes) const {

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -53,6 +55,11 @@ class Cluster {
     [[nodiscard]] std::vector<Member> members(const std::string& master) const;
     /// etcd's own id of the cluster; empty if it does not answer.
     [[nodiscard]] std::string cluster_id(const std::string& master) const;
+    /// Waits until all of these have joined, tells of each when it has, and gives those that have not.
+    [[nodiscard]] std::vector<std::string> wait_until_joined(std::vector<std::string> nodes, double patience,
+                                                             const std::function<void(const std::string&)>& joined);
+    /// Expects that every control plane's etcd has the same members, all of them with a vote; gives the cluster's ids.
+    std::set<std::string> expect_one_etcd(const std::string& where) const;
     /// For people, when a test fails.
     [[nodiscard]] std::string story(const std::vector<std::string>& nodes) const;
 

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <set>
 
 #include "tests/kubernetes/writer.hpp"
 #include "tests/unit/figures.hpp"
@@ -46,16 +45,10 @@ void Round::boot(const std::string& node) {
 }
 
 /// Measures for each how long it was from its power-on.
-void Round::wait_until_joined(std::vector<std::string> nodes, const std::string& figure) {
-    const auto all_joined = [&] {
-        std::erase_if(nodes, [&](const std::string& node) {
-            const bool joined = cluster_.lab().have_joined({node});
-            if (joined) measure(figure, lab::steady_seconds() - powered_on_[node]);
-            return joined;
-        });
-        return nodes.empty();
-    };
-    EXPECT_TRUE(lab::becomes_true(patience, all_joined)) << where_ << "\n" << cluster_.story(nodes);
+void Round::wait_until_joined(const std::vector<std::string>& nodes, const std::string& figure) {
+    const std::vector<std::string> late = cluster_.wait_until_joined(
+        nodes, patience, [&](const std::string& node) { measure(figure, lab::steady_seconds() - powered_on_[node]); });
+    EXPECT_TRUE(late.empty()) << where_ << "\n" << cluster_.story(late);
 }
 
 void Round::form() {
@@ -79,16 +72,7 @@ void Round::expect_whole() {
     const auto ready = [&] { return cluster_.ready_nodes("master-3"); };
     EXPECT_TRUE(lab::becomes_true(60, [&] { return ready().size() == wanted; }))
         << where_ << ": " << ::testing::PrintToString(ready());
-    std::set<std::string> ids;
-    for (const std::string& master : masters) {
-        ids.insert(cluster_.cluster_id(master));
-        const std::vector<Member> members = cluster_.members(master);
-        EXPECT_EQ(members.size(), masters.size()) << where_ << ", asked " << master;
-        for (const Member& member : members) EXPECT_FALSE(member.learner) << where_ << ", asked " << master;
-    }
-    EXPECT_EQ(ids.size(), 1U) << where_;
-    EXPECT_FALSE(ids.contains("")) << where_;
-    count("split", ids.size() > 1 ? 1 : 0);
+    count("split", cluster_.expect_one_etcd(where_).size() > 1 ? 1 : 0);
 }
 
 std::string Round::uid(const std::string& node, const std::string& asked) const {

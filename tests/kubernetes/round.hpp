@@ -37,7 +37,7 @@ class Round {
     [[nodiscard]] double chance(double from, double to) { return std::uniform_real_distribution(from, to)(random_); }
 
   private:
-    void wait_until_joined(std::vector<std::string> nodes, const std::string& figure);
+    void wait_until_joined(const std::vector<std::string>& nodes, const std::string& figure);
     void expect_no_other_member(const std::string& asked);
     [[nodiscard]] std::vector<std::string> nodes_of(Role role);
     [[nodiscard]] std::string uid(const std::string& node, const std::string& asked) const;
