@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 
 #include "tests/kubernetes/writer.hpp"
 #include "tests/unit/figures.hpp"
@@ -20,6 +22,18 @@ using ::testing::Not;
 /// Seconds that a node may take, on a machine that does other things too and after any accident: kubeadm alone gives up
 /// after minutes.
 constexpr double patience = 900;
+/// Seconds between two nodes that are powered on.
+constexpr double longest_pause = 6;
+
+/// The control planes among the nodes change places, so that rounds 0 to 5 have all their six orders.
+void permute_masters(std::vector<std::string>& nodes, std::uint64_t round) {
+    std::vector<std::string> permuted = masters;
+    for (std::uint64_t turn = round % 6; turn > 0; --turn) std::ranges::next_permutation(permuted);
+    auto next = permuted.begin();
+    for (std::string& node : nodes) {
+        if (std::ranges::find(masters, node) != masters.end()) node = *next++;
+    }
+}
 
 /// A control plane that is not this one.
 std::string another_than(const std::string& node) {
@@ -29,7 +43,8 @@ std::string another_than(const std::string& node) {
 }  // namespace
 
 Round::Round(Profile profile, std::uint64_t seed)
-    : random_(seed),
+    : seed_(seed),
+      random_(seed),
       where_("round " + std::to_string(seed)),
       cluster_(std::move(profile), lab::workshop() / ("round-" + std::to_string(seed)), programs()) {}
 
@@ -56,7 +71,10 @@ void Round::form() {
     for (const Node& node : profile().nodes) order.push_back(node.name);
     for (const std::string& node : order) cluster_.new_card(node);
     std::shuffle(order.begin(), order.end(), random_);
+    permute_masters(order, seed_);
     for (const std::string& node : order) {
+        // A person goes from one to the next.
+        std::this_thread::sleep_for(std::chrono::duration<double>(chance(0, longest_pause)));
         where_ += " " + node;
         boot(node);
     }

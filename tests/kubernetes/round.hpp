@@ -18,7 +18,8 @@ class Round {
     /// The seed decides everything that is left to chance.
     Round(Profile profile, std::uint64_t seed);
 
-    /// Powers everything on in an order of chance, and waits until all have joined.
+    /// Powers everything on in an order of chance, the control planes' being the seed's, and waits until all have
+    /// joined.
     void form();
     /// The node is destroyed, card and all, while somebody writes; its next card takes its place. `accident` happens
     /// after its power-on.
@@ -44,6 +45,7 @@ class Round {
     [[nodiscard]] std::string member_id(const std::string& node, const std::string& asked) const;
     [[nodiscard]] const Profile& profile() { return cluster_.lab().profile(); }
 
+    std::uint64_t seed_;
     std::mt19937_64 random_;
     std::string where_;
     Cluster cluster_;
