@@ -18,19 +18,21 @@ systemctl is-active --quiet makina-firstboot && [ "$(systemctl show -p NRestarts
 /// Waits for most of the minute that a question has, for what the node comes to on its own. Everything before the stage
 /// at which it may wait is done.
 constexpr const char* status = R"sh(
+says() { case $text in *"$1"*) ;; *) return 1 ;; esac }
+joined() { says '"state":"joined"'; }
+waits() { says '"state":"waiting","stage":"'$last'"'; }
 i=0
 while [ $i -lt 26 ]; do
     text=$(makina-firstboot status --json)
-    case $text in *'"state":"joined"'*) break ;; esac
-    [ "$alone" = yes ] || case $text in *'"state":"waiting","stage":"'$last'"'*) break ;; esac
+    if joined || { [ "$alone" != yes ] && waits; }; then break; fi
     i=$((i + 1))
     sleep 2
 done
 echo "$text"
-case $text in *'"state":"joined"'* | *'"state":"waiting","stage":"'$last'"'*) ;; *) echo "it is not as far as $last"; exit 1 ;; esac
-case $text in *'"node":"'$node'","role":"'$role'"'*) ;; *) echo "it is not $node, $role"; exit 1 ;; esac
-case $text in *'"state":"joined"'*) before=$text ;; *) before=${text%%'{"name":"'$last'"'*} ;; esac
-case $before in *'"done":false'*) echo "something before $last is not done"; exit 1 ;; esac
+joined || waits || { echo "it is not as far as $last"; exit 1; }
+says '"node":"'$node'","role":"'$role'"' || { echo "it is not $node, $role"; exit 1; }
+joined || text=${text%%'{"name":"'$last'"'*}
+! says '"done":false' || { echo "something before $last is not done"; exit 1; }
 )sh";
 
 constexpr const char* bundle = R"sh(
