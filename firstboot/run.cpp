@@ -15,6 +15,7 @@ namespace {
 
 constexpr unsigned first_pause = 2;  // seconds
 constexpr unsigned longest_pause = 60;
+constexpr std::int64_t calm = 600;  // seconds without a fault, after which the next one is a first
 constexpr const char* verifying = "verify";
 
 /// How a part of the run ended.
@@ -22,6 +23,21 @@ enum class Way {
     on,      ///< done, the next
     again,   ///< from the beginning: something was handed over, or the clock says more than it did
     stopped  ///< asked to end
+};
+
+/// Pauses after faults grow, whatever is waited for between them: a join that fails at its end is begun anew, which
+/// costs the cluster something each time.
+class Backoff {
+  public:
+    unsigned after_fault(std::int64_t now) {
+        seconds_ = seconds_ == 0 || now - last_ > calm ? first_pause : std::min(seconds_ * 2, longest_pause);
+        last_ = now;
+        return seconds_;
+    }
+
+  private:
+    unsigned seconds_ = 0;
+    std::int64_t last_ = 0;
 };
 
 class Daemon {
@@ -124,7 +140,9 @@ void Daemon::adopt(const Identity& identity) {
 /// Asks, acts, asks again, for as long as it takes.
 Way Daemon::reach(const std::string& stage, const std::function<Outcome()>& attempt) {
     enter("working", stage, Light::working);
-    for (unsigned seconds = first_pause;; seconds = std::min(seconds * 2, longest_pause)) {
+    Backoff backoff;
+    for (unsigned waits = first_pause;;) {
+        unsigned seconds = waits;
         try {
             const Outcome outcome = attempt();
             if (outcome.done) {
@@ -134,12 +152,8 @@ Way Daemon::reach(const std::string& stage, const std::function<Outcome()>& atte
             status_.waiting_for = outcome.waiting_for;
             enter("waiting", stage, Light::waiting);
             diary_.say(stage + ": waiting for " + outcome.waiting_for);
-            if (outcome.again > 0) {
-                const Way way = pause(stage, outcome.again);
-                if (way != Way::on) return way;
-                seconds = first_pause / 2;
-                continue;
-            }
+            waits = outcome.again > 0 ? first_pause : std::min(waits * 2, longest_pause);
+            if (outcome.again > 0) seconds = outcome.again;
         } catch (const Untrusted&) {
             throw;
         } catch (const Error& error) {
@@ -147,6 +161,7 @@ Way Daemon::reach(const std::string& stage, const std::function<Outcome()>& atte
             enter("failed", stage, Light::failed);
             diary_.say(status_.last_error + "; it is tried again");
             diary_.fault(stage, error.what());
+            seconds = backoff.after_fault(host_.uptime());
         }
         const Way way = pause(stage, seconds);
         if (way != Way::on) return way;

@@ -78,7 +78,7 @@ void add_common_options(CLI::App& command, Said& said) {
         ->capture_default_str();
     command
         .add_option("--memory", said.memory_mib,
-                    "MiB of memory of each machine (default: 2048; in a cluster 512 to 1024, as the role needs)")
+                    "MiB of memory of each machine (default: 2048; in a cluster 512 to 2048, as the role needs)")
         ->check(CLI::Range(256, 65536).description(""));
     command
         .add_option("--card-size", said.image.card_size,

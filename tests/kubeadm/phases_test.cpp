@@ -118,6 +118,30 @@ TEST(Kubeadm, WhatItRefusedBeforeItBeganItIsAskedAgain) {
     EXPECT_LE(failures, 0);
 }
 
+TEST(Kubeadm, RestsLongerEachTimeItFails) {
+    for (const std::string command : {"init", "join"}) {
+        const std::string role = command == "init" ? "control-plane" : "worker";
+        FakeMachine machine = new_machine(role);
+        const auto host = host_of(machine, role);
+        int failures = 8;
+        fail_to(command, *host, failures, "[ERROR Any]: something\n");
+        std::vector<std::int64_t> begun;
+        host->programs["kubeadm"] = [&, next = host->programs["kubeadm"]](FakeHost& one,
+                                                                          const std::vector<std::string>& argv) {
+            if (argv.at(1) == command) begun.push_back(one.machine.uptime);
+            return next(one, argv);
+        };
+        run_to_end(*host);
+        EXPECT_LE(failures, 0);
+        ASSERT_GT(begun.size(), 8U) << command;
+        for (std::size_t time = 1; time <= 8; ++time) {
+            const std::int64_t least = std::min(std::int64_t{1} << time, std::int64_t{60});
+            EXPECT_GE(begun[time] - begun[time - 1], least) << command << ", time " << time;
+        }
+        EXPECT_LT(begun[8] - begun[7], 90) << command;
+    }
+}
+
 TEST(Kubeadm, ItsAdviceToProgrammersIsNoComplaint) {
     expect_told(1,
                 "open /etc/kubernetes/admin.conf: no such file or directory\n"
