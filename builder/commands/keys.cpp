@@ -181,6 +181,16 @@ int revoke(const KeysOptions& options) {
     return 0;
 }
 
+int begin_again(const KeysOptions& options) {
+    Keys keys = open_keys(options.cluster().name, options.keyring);
+    keys.begin_again();
+    std::cout
+        << "cards that are written from now on begin a cluster of their own; those written before have no part in "
+           "it\nwrite the card of every node that begins it anew: all control planes, and all etcd nodes if there "
+           "are any. Use none of their older cards again\n";
+    return 0;
+}
+
 std::string backup_passphrase(const KeysOptions& options, bool fresh) {
     if (!options.backup_password.empty()) return passphrase_in(options.backup_password);
     return ask_passphrase("the backup " + options.backup.string(), fresh);
@@ -243,6 +253,7 @@ void add_keys(CLI::App& app, int& exit_code) {
     CLI::App* const revocation = add("revoke", "note that a card is not to be believed any more", revoke);
     revocation->add_option("node", options->node, "the node, such as worker-1")->required()->type_name("NODE");
     revocation->add_option("--card", options->card, "which of its cards (default: the last one)")->type_name("HEX");
+    add("begin-again", "let the cluster begin anew, from nothing: for one that never began, or is gone", begin_again);
     add_backup_options(*add("backup", "write everything to one encrypted file", backup), *options);
     add_backup_options(*add("restore", "put a backup back where no keys are", restore), *options);
 }

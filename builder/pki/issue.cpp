@@ -67,11 +67,39 @@ void require_opens(const std::string& sealed, const Trust& trust, const Bundle& 
     throw Error("the sealed bundle opens as another one");
 }
 
+std::string names_of(const std::vector<std::string>& names) {
+    std::string text;
+    for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+    return text;
+}
+
+/// A majority of three and a majority of five need not have a node in common: cards with different founders could
+/// begin two clusters. So they are the same for all cards until it is known that the cluster is there.
+const std::vector<std::string>& founders_for(const Bundle& bundle, Ledger& ledger) {
+    std::vector<std::string> named;
+    for (const Peer& peer : bundle.peers) {
+        if (peer.role == bundle.role) named.push_back(peer.name);
+    }
+    const std::vector<std::string>& fixed = ledger.founders.emplace(bundle.role, named).first->second;
+    if (fixed == named) return fixed;
+    throw Error("no card of " + bundle.node + " is made: cards that may begin the cluster were made for the " +
+                bundle.role + " nodes " + names_of(fixed) + ", but the profile has " + names_of(named) +
+                ". If the cluster is there, let makina-image watch see it: further nodes then join it. If it never "
+                "began: makina-image keys begin-again, and write the cards of all " +
+                bundle.role + " nodes anew");
+}
+
+/// Names who founds what, so that nobody takes part in the founding of something else.
+std::string formation_token(const Bundle& bundle, const Ledger& ledger, const std::vector<std::string>& founders) {
+    const std::string& formation = ledger.formation.empty() ? bundle.cluster_id : ledger.formation;
+    return sha256("makina-formation 1\n" + formation + "\n" + bundle.role + "\n" + names_of(founders)).substr(0, 32);
+}
+
 /// Who may found something may do so until it is known to be there.
-void give_right(Bundle& bundle, const Ledger& ledger) {
+void give_right(Bundle& bundle, Ledger& ledger) {
     const bool is_founder = bundle.role == "etcd" || bundle.role == "control-plane";
     if (!is_founder || ledger.formed.contains(bundle.role)) return;
-    bundle.genesis = ledger.formation.empty() ? bundle.cluster_id : ledger.formation;
+    bundle.genesis = formation_token(bundle, ledger, founders_for(bundle, ledger));
     bundle.genesis_again = had_another_card(ledger, bundle.node, bundle.card);
     if (bundle.role == "etcd") bundle.restore = ledger.snapshot;
 }
@@ -122,7 +150,8 @@ Issued Keys::issue(const Recipient& recipient, bool for_new_card, std::int64_t n
     bundle.epoch = issued.epoch = next_epoch(state_->ledger, node);
     bundle.issued = now;
     bundle.expires = issued.expires = now + valid_for;
-    give_right(bundle, state_->ledger);
+    Ledger ledger = state_->ledger;
+    give_right(bundle, ledger);
     if (for_new_card) require_snapshot(bundle, recipient.snapshot);
     bundle.payloads = std::move(contents.payloads);
     issued.sealed = seal(encode(bundle), material.credential(generation.folder() + "/signer"), now);
@@ -131,7 +160,6 @@ Issued Keys::issue(const Recipient& recipient, bool for_new_card, std::int64_t n
 
     std::vector<std::string> anchors;
     for (const std::string& anchor : trust.anchors) anchors.push_back(sha256(anchor));
-    Ledger ledger = state_->ledger;
     ledger.entries.push_back({issued.epoch, node, recipient.header.role, issued.card, now, issued.expires,
                               fingerprint(generation.signer), anchors, contents.certificate, sha256(issued.sealed),
                               target, false});

@@ -55,6 +55,14 @@ void require_name(const std::string& cluster) {
     if (!is_dns_label(cluster)) throw Error("\"" + cluster + "\" is no name of a cluster");
 }
 
+void begin(Ledger& ledger, const std::string& snapshot) {
+    ledger.snapshot = snapshot;
+    ledger.formation = to_hex(secret_bytes(16));
+    ledger.formation_from = ledger.entries.size();
+    ledger.formed.clear();
+    ledger.founders.clear();
+}
+
 }  // namespace
 
 std::vector<std::string> revoked_signers(const Material& material) {
@@ -143,12 +151,15 @@ std::map<std::string, std::int64_t> Keys::formed() const {
 bool Keys::begin_formation(const std::string& snapshot) {
     Ledger ledger = state_->ledger;
     if (ledger.snapshot == snapshot && !ledger.formed.contains("etcd")) return false;
-    ledger.snapshot = snapshot;
-    ledger.formation = to_hex(secret_bytes(16));
-    ledger.formation_from = ledger.entries.size();
-    ledger.formed.clear();
+    begin(ledger, snapshot);
     state_->save(std::move(ledger));
     return true;
+}
+
+void Keys::begin_again() {
+    Ledger ledger = state_->ledger;
+    begin(ledger, "");
+    state_->save(std::move(ledger));
 }
 
 std::vector<KeyFact> Keys::facts() const {

@@ -101,17 +101,35 @@ LedgerEntry read_entry(Lines& lines) {
     return entry;
 }
 
+std::string with_commas(const std::vector<std::string>& words) {
+    std::string text;
+    for (const std::string& word : words) text += (text.empty() ? "" : ",") + word;
+    return text;
+}
+
 std::string written(const LedgerEntry& entry) {
-    std::string anchors;
-    for (const std::string& anchor : entry.anchors) anchors += (anchors.empty() ? "" : ",") + anchor;
     std::string text = "bundle";
     for (const std::string& word :
          {entry.node, std::to_string(entry.epoch), entry.role, entry.card, std::to_string(entry.issued),
-          std::to_string(entry.expires), entry.signer, anchors, entry.certificate, entry.sha256,
+          std::to_string(entry.expires), entry.signer, with_commas(entry.anchors), entry.certificate, entry.sha256,
           std::string(entry.revoked ? "revoked" : "valid"), escaped(entry.target)}) {
         text += " " + word;
     }
     return text + "\n";
+}
+
+void read_founders(Lines& lines, Ledger& ledger) {
+    const std::vector<std::string_view> words = split(lines.value("founders"), ' ');
+    if (words.size() != 2 || !is_role(words[0])) lines.refuse("the founders are a role and names");
+    const std::string role(words[0]);
+    if (!ledger.founders.empty() && ledger.founders.rbegin()->first >= role) lines.refuse("the roles do not ascend");
+    std::vector<std::string>& names = ledger.founders[role];
+    for (const std::string_view name : split(words[1], ',')) {
+        if (!is_dns_label(name) || (!names.empty() && names.back() >= name)) {
+            lines.refuse("the founders are no names, or do not ascend");
+        }
+        names.emplace_back(name);
+    }
 }
 
 void read_formation(Lines& lines, Ledger& ledger) {
@@ -127,6 +145,7 @@ void read_formation(Lines& lines, Ledger& ledger) {
         if (words.size() == 3 && !is_hex(words[2], 64)) lines.refuse("a snapshot is not 64 lower-case hex digits");
         if (words.size() == 3) ledger.snapshot = words[2];
     }
+    while (lines.follows("founders")) read_founders(lines, ledger);
     while (lines.follows("formed")) {
         const std::vector<std::string_view> words = split(lines.value("formed"), ' ');
         if (words.size() != 2 || !is_role(words[0])) lines.refuse("what has formed is a role and a time");
@@ -209,6 +228,7 @@ std::string encode(const Ledger& ledger) {
         text += "formation " + ledger.formation + " " + std::to_string(ledger.formation_from) +
                 (ledger.snapshot.empty() ? "" : " " + ledger.snapshot) + "\n";
     }
+    for (const auto& [role, names] : ledger.founders) text += "founders " + role + " " + with_commas(names) + "\n";
     for (const auto& [role, time] : ledger.formed) text += "formed " + role + " " + std::to_string(time) + "\n";
     for (const FlashReceipt& receipt : ledger.flashed)
         text += "flashed " + signed_words(receipt) + " " + receipt.signature + "\n";

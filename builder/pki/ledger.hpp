@@ -20,6 +20,8 @@ struct Ledger {
     std::string formation;
     std::size_t formation_from = 0;
     std::string snapshot;  ///< SHA-256 of what etcd's newest formation begins with; empty: with nothing
+    /// Who may found in the newest formation, by role, names ascending: fixed with the first card that has the right.
+    std::map<std::string, std::vector<std::string>> founders;
     /// When it was first seen that the nodes of a role have formed what they are a part of; by role, seconds since
     /// 1970.
     std::map<std::string, std::int64_t> formed;
@@ -34,6 +36,7 @@ inline constexpr std::uint64_t epochs_skipped = 100;
 ///     bundle NODE EPOCH ROLE CARD ISSUED EXPIRES SIGNER ANCHOR[,ANCHOR...] CERTIFICATE SHA256 valid|revoked TARGET
 ///     restored 100
 ///     formation HEX ENTRIES [SHA256]
+///     founders ROLE NAME[,NAME...]
 ///     formed ROLE SECONDS
 ///     flashed NODE CARD MEDIUM SHA256 BYTES verified|failed SECONDS SIGNER SIGNATURE
 ///     end

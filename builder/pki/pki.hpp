@@ -137,6 +137,8 @@ class Keys {
     /// A new formation of etcd, from the snapshot with this SHA-256: cards that are issued from now on have the right
     /// to found it. One that is not known to have formed goes on if it is from the same snapshot. True if it is new.
     bool begin_formation(const std::string& snapshot);
+    /// A new formation of everything that nodes form, from nothing: cards that were issued before have no part in it.
+    void begin_again();
     /// Whom Kubernetes knows by a client certificate, and in which group; its roles are bound to either.
     struct User {
         std::string name;

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <utility>
 
 #include "firstboot/bundle/encoding.hpp"
 #include "firstboot/bundle/error.hpp"
+#include "firstboot/bundle/lines.hpp"
 #include "firstboot/join/founding.hpp"
 #include "firstboot/join/kubeadm.hpp"
 #include "firstboot/join/lookout.hpp"
@@ -33,16 +35,13 @@ constexpr const char* turn_key = "/makina/turn";
 constexpr std::int64_t turn_seconds = 1800;
 /// Milliseconds for an API server to answer a founder that waits for the others.
 constexpr std::uint32_t brief_patience = 1500;
-/// So long etcd on this node may take until it answers, from an SD card, before its join is given up.
-constexpr std::int64_t patience_with_etcd = 180;
+/// So long etcd and the API server of this node may take until they answer, from an SD card, before its join is given
+/// up.
+constexpr std::int64_t patience_with_pods = 600;
 
 const std::string by_hand =
     "a person to run kubeadm: on the first control plane kubeadm init --config /etc/kubernetes/makina/init.yaml, on "
     "the others kubeadm join --config /etc/kubernetes/makina/join.yaml";
-
-bool is_stacked(const Bundle& bundle) {
-    return std::ranges::none_of(bundle.peers, [](const Peer& peer) { return peer.role == "etcd"; });
-}
 
 Credentials etcd_credentials(const Bundle& bundle) {
     const std::string folder = "/etc/kubernetes/pki/";
@@ -84,6 +83,7 @@ class ControlPlaneJoin {
   private:
     Outcome begin(Host& host, const Bundle& bundle);
     Outcome initiate(Host& host, const Bundle& bundle);
+    Outcome go_on_beginning(Host& host, const Bundle& bundle);
     Outcome apply_manifests(Host& host, const Bundle& bundle);
     Outcome enter(Host& host, const Bundle& bundle, const ApiServer& server);
     Outcome take_place(Host& host, const Bundle& bundle, const Sighting& sighting, std::string& via);
@@ -130,7 +130,7 @@ Outcome ControlPlaneJoin::act(Host& host, const Bundle& bundle) {
     }
     switch (step) {
         case Step::init:
-            return initiate(host, bundle);
+            return go_on_beginning(host, bundle);
         case Step::manifests:
             return apply_manifests(host, bundle);
         case Step::join:
@@ -143,16 +143,36 @@ Outcome ControlPlaneJoin::act(Host& host, const Bundle& bundle) {
 /// Nothing of the cluster is here: it is made, or it is there already.
 Outcome ControlPlaneJoin::begin(Host& host, const Bundle& bundle) {
     const Advance advance = founder_.take_part(host, bundle);
-    if (advance.way == Advance::Way::founds && initiator(bundle, advance.own.decided) == bundle.node) {
-        return initiate(host, bundle);
-    }
-    // Who waits for founders asks too: an API server may be there whose own makina-firstboot is not. Not for long: the
-    // founders agree in a few rounds, and before there is a cluster the balancers' address is nobody's.
+    const std::string first = initiator(bundle, advance.own.decided);
+    const bool begins = advance.way == Advance::Way::founds && first == bundle.node;
+    // Who waits for founders asks too, and who would begin: an API server may be there whose own makina-firstboot is
+    // not. Not for long: the founders agree in a few rounds, and before there is a cluster the balancers' address is
+    // nobody's.
     const bool waits = advance.way == Advance::Way::waits && !advance.own.formation.empty();
-    const auto found = KubernetesApi(host, identity()).find(bundle, waits ? brief_patience : KubernetesApi::patience);
+    const bool briefly = waits || begins;
+    const auto found = KubernetesApi(host, identity()).find(bundle, briefly ? brief_patience : KubernetesApi::patience);
     if (found.server) return enter(host, bundle, *found.server);
+    if (begins) return initiate(host, bundle);
     if (waits) return {false, advance.waiting_for, {}, 1};
-    return {false, "an API server of the cluster: " + found.faults, {}, 2};
+    const std::string by = first.empty() || first == bundle.node ? "" : ", which " + first + " begins";
+    return {false, "an API server of the cluster" + by + ": " + found.faults, {}, 2};
+}
+
+/// kubeadm init was cut off, or has failed. The card may have lain in a drawer since, and the others have begun without
+/// it.
+Outcome ControlPlaneJoin::go_on_beginning(Host& host, const Bundle& bundle) {
+    const Statement own = own_statement(host, bundle);
+    for (const Statement& statement : hear(host, bundle, founders_of(bundle)).statements) {
+        const bool is_later = !statement.formation.empty() && statement.formation != own.formation;
+        const auto self = statement.decided.find(bundle.node);
+        const bool is_other = self != statement.decided.end() && self->second != own.incarnation;
+        if (!is_later && !is_other) continue;
+        return {false, "a person: " + statement.node +
+                           " is of another beginning of the cluster than this card, which "
+                           "had begun one: write the card of " +
+                           bundle.node + " anew"};
+    }
+    return initiate(host, bundle);
 }
 
 Outcome ControlPlaneJoin::initiate(Host& host, const Bundle& bundle) {
@@ -187,21 +207,27 @@ Outcome ControlPlaneJoin::apply_manifests(Host& host, const Bundle& bundle) {
     return finish(host, bundle);
 }
 
+/// A member of ours, dead or of no use, is taken off etcd's list; noted first, so that its identity is never ours
+/// again.
+Outcome take_off_list(Host& host, EtcdApi& api, const Decision& decision) {
+    JoinRecord record = recorded(host);
+    record.removing = decision.id;
+    makina::record(host, record);
+    const auto change = api.remove(decision.via, decision.id);
+    if (!change.done) return {false, "etcd to remove the old member: " + change.fault, {}, 2};
+    return {false, "the old member to be gone from the list", {}, 1};
+}
+
 /// Our place in etcd's list is made free, and it is our turn to join. `via` is a healthy member.
 Outcome ControlPlaneJoin::take_place(Host& host, const Bundle& bundle, const Sighting& sighting, std::string& via) {
-    JoinRecord record = recorded(host);
-    const Decision decision = decide(sighting, record);
+    const Decision decision = decide(sighting, recorded(host));
     if (decision.step == Decision::Step::wait) return {false, decision.waiting_for, {}, 2};
     via = decision.via;
     EtcdApi api(host, etcd_credentials(bundle));
     if (Outcome claimed = claim(api, via, bundle); !claimed.done) return claimed;
     if (decision.step == Decision::Step::add) return {true};
     // Dead, or one of ours that never started: kubeadm adds this node under a new identity.
-    record.removing = decision.id;
-    makina::record(host, record);
-    const auto change = api.remove(via, decision.id);
-    if (!change.done) return {false, "etcd to remove the old member: " + change.fault, {}, 2};
-    return {false, "the old member to be gone from the list", {}, 1};
+    return take_off_list(host, api, decision);
 }
 
 /// The Node of a dead control plane: its pods' annotations tell kubeadm of an etcd that is gone.
@@ -231,6 +257,7 @@ Outcome ControlPlaneJoin::enter(Host& host, const Bundle& bundle, const ApiServe
     if (facts.exists) delete_node(host, bundle, server);
     note_member(host, bundle);
     note(host, Step::join);
+    (void)silent_.seconds(false, host.uptime());
     pending_ = [server](Host& its) { run_join(its, identity(), server); };
     return {false, "kubeadm join to come to its end, which takes minutes", {}, 1};
 }
@@ -241,7 +268,7 @@ Outcome ControlPlaneJoin::go_on(Host& host, const Bundle& bundle) {
     if (!has_pods || !host.look("/etc/kubernetes/kubelet.conf")) return give_up(host, bundle);
     (void)host.run({"systemctl", "start", "kubelet"}, 120);
     if (!KubernetesApi(host, identity()).is_ready(own_server(bundle))) {
-        if (silent_.seconds(true, host.uptime()) >= patience_with_etcd) return give_up(host, bundle);
+        if (silent_.seconds(true, host.uptime()) >= patience_with_pods) return give_up(host, bundle);
         return {false, "the API server on this node to be ready, after a join that was cut off", {}, 2};
     }
     (void)silent_.seconds(false, host.uptime());
@@ -258,23 +285,38 @@ Outcome ControlPlaneJoin::go_on(Host& host, const Bundle& bundle) {
     return finish(host, bundle);
 }
 
-/// A join that comes to nothing is undone; what etcd has on this card is moved aside, never deleted. Only while the
-/// others are well without it: its data may be needed for a majority.
+/// Moves etcd's data aside: a person may want to look at what had a vote. Each has 64 MiB and more, so that of many
+/// attempts the two newest are kept.
+void put_data_aside(Host& host) {
+    if (host.list("/var/lib/etcd").empty()) return;
+    const std::string aside = "etcd-of-a-join-that-failed-";
+    std::map<std::uint64_t, std::string> before;
+    for (const std::string& name : host.list("/var/lib")) {
+        std::uint64_t number = 0;
+        if (!name.starts_with(aside) || !read_number(name.substr(aside.size()), number)) continue;
+        before[number] = name;
+    }
+    const std::uint64_t newest = before.empty() ? 0 : before.rbegin()->first;
+    host.rename("/var/lib/etcd", aside + std::to_string(newest + 1));
+    for (const auto& [number, name] : before) {
+        if (number == newest) break;
+        const Answer answer = host.run({"rm", "-rf", "--one-file-system", "/var/lib/" + name}, 120);
+        if (answer.status != 0) throw Error("rm of /var/lib/" + name + ": " + last_line(answer.errors));
+    }
+}
+
+/// A join that comes to nothing is undone, while the others are well without it: its data may be needed for a majority.
 Outcome ControlPlaneJoin::give_up(Host& host, const Bundle& bundle) {
     if (is_stacked(bundle)) {
-        const Sighting sighting = lookout(bundle).sight(host, bundle, recorded(host), false);
-        const bool others_are_well = std::ranges::any_of(
-            sighting.reports, [](const auto& one) { return one.second.healthy && one.second.list.has_value(); });
-        if (!others_are_well) {
-            return {
-                false, "etcd on the other control planes to have a majority; this one's data is kept for it", {}, 5};
-        }
+        const Decision decision = retreat(lookout(bundle).sight(host, bundle, recorded(host), false));
+        if (decision.step == Decision::Step::wait) return {false, decision.waiting_for, {}, 5};
+        EtcdApi api(host, etcd_credentials(bundle));
+        if (decision.step == Decision::Step::remove) return take_off_list(host, api, decision);
     }
     undo_join(host, bundle);
-    if (!host.list("/var/lib/etcd").empty()) {
-        host.rename("/var/lib/etcd", "etcd-of-a-join-that-failed-" + to_hex(host.random(4)));
-    }
+    put_data_aside(host);
     host.remove(KubeadmRecord::path);
+    (void)silent_.seconds(false, host.uptime());
     return {false, "the next attempt to join", {}, 1};
 }
 

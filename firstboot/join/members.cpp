@@ -243,6 +243,20 @@ Decision decide(const Sighting& sighting, const JoinRecord& record) {
     return {.step = Decision::Step::add, .aside = sighting.has_data, .via = assembly.via(), .list = *assembly.list()};
 }
 
+Decision retreat(const Sighting& sighting) {
+    const Assembly assembly(sighting);
+    const std::string kept = "; this node's etcd and its data are kept for it";
+    if (assembly.list() == nullptr) return waiting("etcd on the other control planes to have a majority" + kept);
+    const std::vector<const Member*> ours = assembly.ours();
+    Decision decision{.via = assembly.via(), .list = *assembly.list()};
+    decision.step = Decision::Step::add;
+    if (ours.empty()) return decision;
+    if (const std::string reason = assembly.objection(); !reason.empty()) return waiting(reason + kept);
+    decision.step = Decision::Step::remove;
+    decision.id = ours.front()->id;
+    return decision;
+}
+
 std::string initial_cluster(const MemberList& list, std::uint64_t own, const std::string& name) {
     std::string text;
     for (const Member& member : list.members) {

@@ -93,6 +93,11 @@ class Vigil {
 
 [[nodiscard]] Decision decide(const Sighting& sighting, const JoinRecord& record);
 
+/// What is to be done before our own member, which came to nothing as a part of its node, may be given up: it is
+/// removed from the list while it still votes, because it may be one of the two that make the majority; then `add`, its
+/// place is free. It waits while the others would not be well without it.
+[[nodiscard]] Decision retreat(const Sighting& sighting);
+
 /// etcd's --initial-cluster for us among this list: "etcd-1=https://...:2380,etcd-2=https://...".
 [[nodiscard]] std::string initial_cluster(const MemberList& list, std::uint64_t own, const std::string& name);
 

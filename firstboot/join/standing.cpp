@@ -57,6 +57,10 @@ std::vector<Peer> founders_of(const Bundle& bundle) {
     return founders.empty() ? with_role(bundle, "control-plane") : founders;
 }
 
+bool is_stacked(const Bundle& bundle) {
+    return with_role(bundle, "etcd").empty();
+}
+
 std::string own_address(const Bundle& bundle) {
     return bundle.address.substr(0, bundle.address.find('/'));
 }

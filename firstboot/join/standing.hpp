@@ -22,6 +22,8 @@ inline constexpr const char* statement_path = "/var/lib/makina/statement";
 
 /// The peers that may found what this node's role is a part of: etcd nodes, else control planes.
 [[nodiscard]] std::vector<Peer> founders_of(const Bundle& bundle);
+/// True if etcd is on the control planes.
+[[nodiscard]] bool is_stacked(const Bundle& bundle);
 /// The node's address without its prefix length.
 [[nodiscard]] std::string own_address(const Bundle& bundle);
 

@@ -24,6 +24,10 @@ inline Recipient recipient(const std::string& node, const std::string& role) {
     header.board = "rpi4";
     header.address = "192.168.3.251/24";
     header.api = "192.168.3.240:9000";
+    const std::string founders = role == "etcd" ? "etcd-" : role == "control-plane" ? "master-" : "";
+    for (const char* const number : {"1", "2", "3"}) {
+        if (!founders.empty()) header.peers.push_back({founders + number, role, std::string("192.168.3.25") + number});
+    }
     recipient.api_names = {"kubernetes",
                            "kubernetes.default",
                            "kubernetes.default.svc",

@@ -252,25 +252,59 @@ TEST_F(Issue, CountsEpochsByNodeAndNamesEveryCard) {
 }
 
 TEST_F(Issue, GivesFoundersTheRightToFoundUntilItIsKnownThatTheyDid) {
-    const std::string id = keys_.cluster_id();
     EXPECT_EQ(issue(recipient("worker-1", "worker")).genesis, "");
     EXPECT_EQ(issue(recipient("lb-1", "load-balancer")).genesis, "");
     const Bundle first = issue(recipient("etcd-1", "etcd"));
-    EXPECT_EQ(first.genesis, id);
+    const std::string token = first.genesis;
+    EXPECT_EQ(token.size(), 32U);
     EXPECT_FALSE(first.genesis_again);
     // A typing error, a bad card: the second card may found as well, but says that there was a first.
     const Bundle second = issue(recipient("etcd-1", "etcd"));
-    EXPECT_EQ(second.genesis, id);
+    EXPECT_EQ(second.genesis, token);
     EXPECT_TRUE(second.genesis_again);
-    EXPECT_FALSE(issue(recipient("etcd-2", "etcd")).genesis_again);
+    const Bundle third = issue(recipient("etcd-2", "etcd"));
+    EXPECT_EQ(third.genesis, token);
+    EXPECT_FALSE(third.genesis_again);
 
-    EXPECT_FALSE(Keys::note_formed(scratch_ / "nothing", id, {"etcd-1", "etcd", 1}, now));
+    EXPECT_FALSE(Keys::note_formed(scratch_ / "nothing", keys_.cluster_id(), {"etcd-1", "etcd", 1}, now));
     keys_.note_formed("etcd", now);
     EXPECT_EQ(issue(recipient("etcd-3", "etcd")).genesis, "");
-    EXPECT_EQ(issue(recipient("master-1", "control-plane")).genesis, id);
+    // Control planes that use these etcd nodes begin something else.
+    const std::string other = issue(recipient("master-1", "control-plane")).genesis;
+    EXPECT_EQ(other.size(), 32U);
+    EXPECT_NE(other, token);
     EXPECT_EQ(keys_.formed(), (std::map<std::string, std::int64_t>{{"etcd", now}}));
 
     EXPECT_EQ(issue(recipient("etcd-3", "etcd")).restore, "");
+}
+
+TEST_F(Issue, NeverMakesCardsThatCouldBeginTheClusterWithOtherFounders) {
+    const auto one_of = [](const std::string& node, std::size_t founders) {
+        Recipient to = recipient(node, "control-plane");
+        to.header.peers.push_back({"master-4", "control-plane", "192.168.3.254"});
+        to.header.peers.resize(founders);
+        return to;
+    };
+    const Bundle alone = issue(one_of("master-1", 1));
+    EXPECT_EQ(words_of([&] { (void)issue(one_of("master-2", 3)); }),
+              "no card of master-2 is made: cards that may begin the cluster were made for the control-plane nodes "
+              "master-1, but the profile has master-1, master-2, master-3. If the cluster is there, let makina-image "
+              "watch see it: further nodes then join it. If it never began: makina-image keys begin-again, and write "
+              "the cards of all control-plane nodes anew");
+    EXPECT_EQ(keys_.ledger().size(), 1U);
+    // A worker's card has no part in it.
+    EXPECT_EQ(issue(recipient("worker-1", "worker")).genesis, "");
+    EXPECT_FALSE(issue(one_of("master-1", 1)).genesis.empty());
+
+    keys_.begin_again();
+    const Bundle three = issue(one_of("master-2", 3));
+    EXPECT_FALSE(three.genesis_again);
+    EXPECT_NE(three.genesis, alone.genesis);
+    EXPECT_EQ(issue(one_of("master-1", 3)).genesis, three.genesis);
+    EXPECT_NE(words_of([&] { (void)issue(one_of("master-1", 1)); }), "nothing");
+
+    keys_.note_formed("control-plane", now);
+    EXPECT_EQ(issue(one_of("master-4", 4)).genesis, "");
 }
 
 TEST_F(Issue, BeginsANewFormationFromASnapshot) {

@@ -42,10 +42,13 @@ TEST(Ledger, ReadsWhatItWrote) {
 
 TEST(Ledger, RemembersWhatHasFormedAndTheNewestFormation) {
     const std::string text =
-        ledger_of(line() + line(2, "2") + "formation " + hex32 + " 1\nformed control-plane 5\nformed etcd 7\n");
+        ledger_of(line() + line(2, "2") + "formation " + hex32 + " 1\nfounders control-plane a,b\n" +
+                  "founders etcd c\nformed control-plane 5\nformed etcd 7\n");
     const Ledger ledger = decode_ledger(text);
     EXPECT_EQ(ledger.formation, hex32);
     EXPECT_EQ(ledger.formation_from, 1U);
+    EXPECT_EQ(ledger.founders,
+              (std::map<std::string, std::vector<std::string>>{{"control-plane", {"a", "b"}}, {"etcd", {"c"}}}));
     EXPECT_EQ(ledger.formed, (std::map<std::string, std::int64_t>{{"control-plane", 5}, {"etcd", 7}}));
     EXPECT_EQ(encode(ledger), text);
     EXPECT_EQ(ledger.snapshot, "");
@@ -59,6 +62,12 @@ TEST(Ledger, RemembersWhatHasFormedAndTheNewestFormation) {
              {"formation " + hex32 + " 0 x\n", "a snapshot is not 64 lower-case hex digits, line 2"},
              {"formation " + hex32 + " 0 " + hex64 + " y\n",
               "a formation is 32 lower-case hex digits and how many bundles were before it, line 2"},
+             {"founders etcd\n", "the founders are a role and names, line 2"},
+             {"founders king a\n", "the founders are a role and names, line 2"},
+             {"founders etcd a,\n", "the founders are no names, or do not ascend, line 2"},
+             {"founders etcd b,a\n", "the founders are no names, or do not ascend, line 2"},
+             {"founders etcd a\nfounders etcd b\n", "the roles do not ascend, line 3"},
+             {"formed etcd 1\nfounders etcd a\n", "\"end\" is expected, line 3"},
              {"formed king 1\n", "what has formed is a role and a time, line 2"},
              {"formed etcd soon\n", "the forming is no time, line 2"},
              {"formed etcd 1\nformed etcd 2\n", "the roles do not ascend, line 3"},
