@@ -67,6 +67,18 @@ bool EtcdModel::has_quorum() const {
     return up > voters / 2;
 }
 
+/// True if it is the one that kubeadm has added on the host, and the others have a majority of their own.
+bool EtcdModel::is_taken_back(const Member& member) const {
+    std::ptrdiff_t others = 0;
+    std::ptrdiff_t well = 0;
+    for (const Member& one : members_) {
+        if (one.id == member.id || one.learner) continue;
+        ++others;
+        if (is_up(one)) ++well;
+    }
+    return member.id == taken_in_ && well > others / 2;
+}
+
 std::string EtcdModel::list_json() const {
     Json members = Json::array();
     for (const Member& member : members_) {
@@ -223,8 +235,9 @@ Response EtcdModel::remove(FakeHost& host, std::uint64_t id) {
     if (member == nullptr) return refused("etcdserver: member not found");
     if (member->name != "etcd-3" && !member->name.empty())
         wrongs_.push_back("another's member was removed: " + member->name);
-    if (is_up(*member) && !member->learner) wrongs_.push_back("a member was removed that lives");
-    if (id == promoted_) wrongs_.push_back("a member was removed that had got its vote");
+    const bool is_retreat = is_taken_back(*member);
+    if (is_up(*member) && !member->learner && !is_retreat) wrongs_.push_back("a member was removed that lives");
+    if (id == promoted_ && !is_retreat) wrongs_.push_back("a member was removed that had got its vote");
     host.net_change("etcd remove", [&] {
         ++changes_;
         std::erase_if(members_, [&](const Member& one) { return one.id == id; });

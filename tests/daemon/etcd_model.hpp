@@ -63,6 +63,7 @@ class EtcdModel {
     [[nodiscard]] std::string list_json() const;
     [[nodiscard]] std::string metrics_of(const Member& member) const;
     [[nodiscard]] bool is_up(const Member& member) const;
+    [[nodiscard]] bool is_taken_back(const Member& member) const;
     [[nodiscard]] Response change_list(FakeHost& host, const Request& request);
     [[nodiscard]] Response remove(FakeHost& host, std::uint64_t id);
     [[nodiscard]] Response add(FakeHost& host, const std::string& url);

@@ -11,7 +11,10 @@
 namespace makina::test {
 namespace {
 
+using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using Kind = Accident::Kind;
 
 constexpr const char* turn_key = "/makina/turn";
@@ -163,6 +166,90 @@ TEST_F(ControlPlaneReplacement, StopsAndWaitsWhenASecondMemberDiesAtAnyStep) {
         EXPECT_EQ(run_for(*next), Ending::joined) << at << "\n" << next->lines.back();
         expect_done(at);
     }
+}
+
+/// The second control plane joins a cluster of one, whose API server on this node comes up too late, or never.
+class SecondControlPlane : public ControlPlaneReplacement {
+  protected:
+    void begin_anew() override {
+        ControlPlaneReplacement::begin_anew();
+        etcd = EtcdModel(std::vector<std::string>(names.begin(), names.end()));
+        Bundle bundle = new_card();
+        bundle.peers.clear();
+        for (std::size_t number = 1; number <= names.size(); ++number) {
+            bundle.peers.push_back({names[number - 1], role, EtcdModel::address(number)});
+        }
+        if (names.size() < 3) bundle.peers.push_back({"etcd-3", role, EtcdModel::address(3)});
+        write_card(bundle);
+        machine.files.erase(outside_node);
+    }
+    /// The API server on this node answers from the nth join on.
+    std::unique_ptr<FakeHost> with_api_from(int good_join) {
+        auto host = powered_on();
+        host->network = [this, good_join, next = host->network](FakeHost& one, const Request& request) {
+            const bool is_own = request.port == 6443 && request.address == EtcdModel::address(3);
+            if (is_own && joins < good_join) return Response{0, "", "connection refused", false};
+            return next(one, request);
+        };
+        host->programs["kubeadm"] = [this, next = host->programs["kubeadm"]](FakeHost& one,
+                                                                             const std::vector<std::string>& argv) {
+            if (argv.at(1) == "join" && argv.at(2) != "phase") begun.push_back(one.machine.uptime);
+            joins = static_cast<int>(begun.size());
+            if (argv.at(1) == "reset") {
+                EXPECT_EQ(etcd.named("etcd-3"), nullptr);
+            }
+            return next(one, argv);
+        };
+        return host;
+    }
+
+    std::vector<std::string> names = {"etcd-1"};
+    int joins = 0;
+    std::vector<std::int64_t> begun;
+};
+
+TEST_F(SecondControlPlane, LeavesTheFirstItsMajorityWhenItsJoinComesToNothing) {
+    begin_anew();
+    patience = 6000;
+    const auto host = with_api_from(3);
+    EXPECT_EQ(run_for(*host), Ending::joined) << host->lines.back();
+    EXPECT_EQ(etcd.wrongs(), std::vector<std::string>());
+    EXPECT_EQ(etcd.members().size(), 2U);
+    ASSERT_EQ(begun.size(), 3U);
+    // The second attempt has as much time as the first.
+    for (std::size_t at = 1; at < begun.size(); ++at) EXPECT_GE(begun[at] - begun[at - 1], 600);
+}
+
+TEST_F(SecondControlPlane, KeepsTheDataOfTheTwoNewestJoins) {
+    begin_anew();
+    patience = 60000;
+    const auto host = with_api_from(6);
+    host->programs["rm"] = [](FakeHost& one, const std::vector<std::string>& argv) {
+        std::erase_if(one.machine.files, [&](const auto& file) { return file.first.starts_with(argv.back()); });
+        return Answer{};
+    };
+    EXPECT_EQ(run_for(*host), Ending::joined) << host->lines.back();
+    EXPECT_THAT(host->list("/var/lib"),
+                AllOf(Contains("etcd-of-a-join-that-failed-4"), Contains("etcd-of-a-join-that-failed-5"),
+                      Not(Contains("etcd-of-a-join-that-failed-3"))));
+}
+
+TEST_F(SecondControlPlane, KeepsItsDataWhileTheOthersNeedIt) {
+    names = {"etcd-1", "etcd-2"};
+    begin_anew();
+    patience = 6000;
+    const auto host = with_api_from(2);
+    host->world = [this, next = host->world](FakeHost& one) {
+        next(one);
+        if (joins == 1) etcd.alive.erase("etcd-2");
+    };
+    EXPECT_EQ(run_for(*host), Ending::stopped);
+    EXPECT_EQ(host->statuses.back().waiting_for,
+              "etcd-2 to be healthy: a member is replaced only while all the others are; this node's etcd and its data "
+              "are kept for it");
+    EXPECT_EQ(etcd.wrongs(), std::vector<std::string>());
+    EXPECT_EQ(etcd.members().size(), 3U);
+    EXPECT_TRUE(etcd.has_quorum());
 }
 
 TEST_F(ControlPlaneReplacement, WhereTheKeysStayWithTheOperatorAPersonJoinsIt) {
