@@ -1,0 +1,149 @@
+#include <gtest/gtest.h>
+
+#include "firstboot/join/founding.hpp"
+#include "firstboot/join/kubeadm.hpp"
+#include "firstboot/join/standing.hpp"
+#include "firstboot/node/node.hpp"
+#include "firstboot/run.hpp"
+#include "tests/daemon/kubernetes_scene.hpp"
+#include "tests/daemon/scene.hpp"
+
+// How a control plane takes part in the beginning of its cluster, beside others that begin something else, or had
+// begun.
+namespace makina::test {
+namespace {
+
+using Way = Advance::Way;
+
+const std::string other_card(32, 'a');
+
+/// What another node says of a cluster that has begun without this one.
+Statement begun(const std::string& node, const std::string& role, const std::string& formation) {
+    Statement statement;
+    statement.cluster_id = bundle_of("control-plane").cluster_id;
+    statement.node = node;
+    statement.role = role;
+    statement.incarnation = other_card;
+    statement.formation = formation;
+    statement.decided = {{node, other_card}};
+    return statement;
+}
+
+/// A host that hears these.
+class Hearing : public testing::Test {
+  protected:
+    /// A founder of this role; the peers are added to its own.
+    Way way_of(const std::string& role, const std::vector<Peer>& peers) {
+        Bundle bundle = bundle_of(role);
+        bundle.peers.insert(bundle.peers.end(), peers.begin(), peers.end());
+        FakeMachine machine = new_machine(role);
+        FakeHost host(machine);
+        hear(host);
+        return Founder().take_part(host, bundle).way;
+    }
+    void hear(FakeHost& host) {
+        host.network = [this, next = host.network](FakeHost& one, const Request& request) {
+            if (request.target != "/statement") return next ? next(one, request) : Response{};
+            const auto said = statements.find(request.name);
+            return said == statements.end() ? Response{} : Response{200, encode(said->second), "", true};
+        };
+    }
+
+    std::map<std::string, Statement> statements;
+    const std::string formation = bundle_of("control-plane").genesis;
+};
+
+TEST_F(Hearing, ABeginningOfEtcdIsNoneOfTheControlPlanes) {
+    Statement etcd = begun("etcd-1", "etcd", formation);
+    etcd.member = true;
+    statements["etcd-1"] = etcd;
+    // A balancer remembers etcd's.
+    statements["lb-1"] = begun("etcd-1", "load-balancer", formation);
+    statements["lb-1"].node = "lb-1";
+    const std::vector<Peer> peers = {{"etcd-1", "etcd", "192.168.3.231"}, {"lb-1", "load-balancer", "192.168.3.241"}};
+    EXPECT_EQ(way_of("control-plane", peers), Way::founds);
+    // Without etcd nodes the balancer remembers that of the control planes.
+    EXPECT_EQ(way_of("control-plane", {peers[1]}), Way::joins);
+}
+
+TEST_F(Hearing, ABeginningOfControlPlanesIsNoneOfEtcd) {
+    statements["control-plane-1"] = begun("control-plane-1", "control-plane", formation);
+    statements["control-plane-1"].member = true;
+    EXPECT_EQ(way_of("etcd", {}), Way::founds);
+    statements["lb-1"] = begun("etcd-9", "load-balancer", formation);
+    statements["lb-1"].node = "lb-1";
+    EXPECT_EQ(way_of("etcd", {{"lb-1", "load-balancer", "192.168.3.241"}}), Way::joins);
+}
+
+/// A founder alone in its beginning; what others say, and how far it has come, is decided by each test.
+class Beginning : public Hearing {
+  protected:
+    std::unique_ptr<FakeHost> powered_on() {
+        Bundle bundle = bundle_of("control-plane");
+        bundle.peers.push_back({"control-plane-2", "control-plane", "192.168.3.252"});
+        FakeHost(machine).put(kept::bundle, seal(bundle, first_signer()), {0600, "root", "root"});
+        auto host = host_of(machine, "control-plane");
+        hear(*host);
+        host->programs["kubeadm"] = [this, next = host->programs["kubeadm"]](FakeHost& one,
+                                                                             const std::vector<std::string>& argv) {
+            if (argv.at(1) == "init") ++inits;
+            return next(one, argv);
+        };
+        host->stop_at = 600;
+        return host;
+    }
+
+    FakeMachine machine = new_machine("control-plane");
+    int inits = 0;
+};
+
+TEST_F(Beginning, WaitsForAPersonIfOthersHaveBegunSinceItsCardWasCutOff) {
+    for (const bool is_later : {true, false}) {
+        machine = new_machine("control-plane");
+        FakeHost host(machine);
+        host.put(KubeadmRecord::path, encode(KubeadmRecord{KubeadmRecord::Step::init}));
+        statements["control-plane-2"] = begun("control-plane-2", "control-plane", is_later ? other_card : formation);
+        if (!is_later) statements["control-plane-2"].decided["control-plane-1"] = other_card;
+        const auto on = powered_on();
+        EXPECT_EQ(run(*on, {}), Ending::stopped);
+        EXPECT_EQ(inits, 0);
+        EXPECT_EQ(
+            on->statuses.back().waiting_for,
+            "a person: control-plane-2 is of another beginning of the cluster than this card, which had begun one: "
+            "write the card of control-plane-1 anew");
+    }
+}
+
+TEST_F(Beginning, GoesOnAfterACutWhileNobodyHasBegunWithoutIt) {
+    FakeHost(machine).put(KubeadmRecord::path, encode(KubeadmRecord{KubeadmRecord::Step::init}));
+    const auto on = powered_on();
+    (void)run(*on, {});
+    EXPECT_EQ(on->statuses.back().state, "joined") << on->lines.back();
+    EXPECT_EQ(inits, 1);
+}
+
+TEST_F(Beginning, NeverBeginsWhereAnApiServerOfTheClusterAnswers) {
+    Statement other = begun("control-plane-2", "control-plane", formation);
+    other.decided.clear();
+    statements["control-plane-2"] = other;
+    const auto on = powered_on();
+    on->network = [next = on->network](FakeHost& one, const Request& request) {
+        if (request.port == 9000 || (request.port == 6443 && request.address == "192.168.3.252")) {
+            return ask_api_server(one, request, true);
+        }
+        return next(one, request);
+    };
+    (void)run(*on, {});
+    EXPECT_EQ(inits, 0);
+}
+
+TEST_F(Beginning, SaysWhoBegins) {
+    statements["control-plane-2"] = begun("control-plane-2", "control-plane", formation);
+    const auto on = powered_on();
+    EXPECT_EQ(run(*on, {}), Ending::stopped);
+    EXPECT_EQ(on->statuses.back().waiting_for.find("an API server of the cluster, which control-plane-2 begins: "), 0U)
+        << on->statuses.back().waiting_for;
+}
+
+}  // namespace
+}  // namespace makina::test
