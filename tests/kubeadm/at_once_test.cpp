@@ -18,5 +18,14 @@ TEST(AtOnce, EveryNodeJoins) {
     expect_to_join_at_once(cluster, 240);
 }
 
+/// etcd nodes and control planes each begin something of their own, at the same time.
+TEST(AtOnce, EveryNodeJoinsWithEtcdNodes) {
+    if (const std::string reason = why_no_machines(); !reason.empty()) GTEST_SKIP() << reason;
+    Profile profile = with_etcd_nodes();
+    profile.kubernetes.version = {1, 34, 1};
+    Cluster cluster(std::move(profile), lab::workshop() / "with-etcd-nodes", MAKINA_SOURCE "/tests/kubeadm/programs");
+    expect_to_join_at_once(cluster, 240);
+}
+
 }  // namespace
 }  // namespace makina::kubernetes

@@ -22,6 +22,13 @@ TEST_P(AtOnce, ControlPlanesAndWorkersJoin) {
     expect_to_join_at_once(cluster, 900);
 }
 
+/// etcd nodes and control planes each begin something of their own, at the same time.
+TEST(WithEtcdNodes, EveryNodeJoins) {
+    if (const std::string reason = why_not(); !reason.empty()) GTEST_SKIP() << reason;
+    Cluster cluster(with_etcd_nodes(), lab::workshop() / "with-etcd-nodes", programs());
+    expect_to_join_at_once(cluster, 900);
+}
+
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(AtOnce);
 INSTANTIATE_TEST_SUITE_P(Workers, AtOnce, ::testing::ValuesIn(counts()));
 
