@@ -69,6 +69,10 @@ std::filesystem::path output_of(const BuildOptions& options, const Node& node) {
     return path;
 }
 
+bool is_founding(Role role) {
+    return role == Role::etcd || role == Role::control_plane;
+}
+
 /// The cluster's keys, opened once a run when the first node needs them, and made if there are none.
 class Keyring {
   public:
@@ -93,6 +97,13 @@ class Keyring {
         if (!snapshot.empty()) begin_formation(snapshot);
         if (node.role == Role::etcd) recipient.snapshot = snapshot;
         Issued issued = keys_->issue(recipient, true, seconds_now(), options_.valid_days * 86400, target);
+        if (issued.founds_again) {
+            reporter_.warning(node.name,
+                              node.name +
+                                  ": an earlier card of it may have begun the cluster: this one does "
+                                  "only together with all its founders, not with a majority (makina-image keys "
+                                  "begin-again, if none of the earlier cards was ever in use)");
+        }
         carried.trust = std::move(issued.trust);
         carried.bundle = std::move(issued.sealed);
         card_ = std::move(issued.card);
@@ -134,6 +145,11 @@ class Keyring {
 
     /// A node is replaced in a cluster that is there: nobody of its role founds one from now on.
     void supersede(const Node& node) {
+        if (is_founding(node.role) && !keys_->formed().contains(to_string(node.role))) {
+            reporter_.step("keys", "new cards of the role " + to_string(node.role) +
+                                       " only join from now on; for a cluster that never began there is "
+                                       "makina-image keys begin-again");
+        }
         keys_->note_formed(to_string(node.role), seconds_now());
         const std::vector<LedgerEntry> ledger = keys_->ledger();
         const auto has_card = [&](const LedgerEntry& entry) { return entry.node == node.name; };

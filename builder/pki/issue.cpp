@@ -152,6 +152,7 @@ Issued Keys::issue(const Recipient& recipient, bool for_new_card, std::int64_t n
     bundle.expires = issued.expires = now + valid_for;
     Ledger ledger = state_->ledger;
     give_right(bundle, ledger);
+    issued.founds_again = bundle.genesis_again;
     if (for_new_card) require_snapshot(bundle, recipient.snapshot);
     bundle.payloads = std::move(contents.payloads);
     issued.sealed = seal(encode(bundle), material.credential(generation.folder() + "/signer"), now);

@@ -36,6 +36,7 @@ struct Issued {
     std::uint64_t epoch = 0;
     std::string card;
     std::int64_t expires = 0;
+    bool founds_again = false;  ///< as Bundle::genesis_again
 };
 
 /// One thing of the keys' folder, as `keys show` prints it.
