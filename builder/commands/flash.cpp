@@ -10,6 +10,7 @@
 
 #include "builder/card/card.hpp"
 #include "builder/commands/flash_jobs.hpp"
+#include "builder/flash/content.hpp"
 #include "builder/read_file.hpp"
 #include "firstboot/bundle/bundle.hpp"
 #include "firstboot/bundle/digest.hpp"
@@ -142,6 +143,9 @@ int flash_image(const FlashCommand& command) {
         if (fs::equivalent(device, command.image, failed))
             throw Mistake(device.string() + " is the image itself: name the device behind it");
     }
+    if (!is_blocks(command.image)) {
+        if (const auto reason = image_refusal(command.image, command.any_content)) throw Mistake(*reason);
+    }
     const std::uint64_t size = size_of_image(command);
     const TargetOptions options = target_options(command, size);
     const std::string subject = command.image.filename();
@@ -263,6 +267,8 @@ void add_flash(CLI::App& app, int& exit_code) {
         ->type_name("[IMAGE] [DEVICE...]");
     flash->add_option("--bmap", command->block_map, "the image's block map (default: the .bmap beside it)")
         ->type_name("FILE");
+    flash->add_flag("--any-content", command->any_content,
+                    "write the file even if it has neither a partition table nor a known file system");
     flash->add_flag("--list", command->list, "show the devices that are there, write nothing");
     auto* const node =
         flash->add_option("--role,--node", command->build.node, "write this node's own image, made on the way")

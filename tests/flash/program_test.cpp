@@ -150,6 +150,62 @@ TEST_F(Program, RefusesWhatIsNoCard) {
     EXPECT_EQ(slurp(target_), std::string(4096, 'o'));
 }
 
+TEST_F(Program, RefusesAFileThatIsNoImageBeforeAnythingIsWritten) {
+    make_disk(target_, 4096);
+    const auto flashed = [&](const fs::path& file, const std::vector<std::string>& more = {}) {
+        std::vector<std::string> argv = {MAKINA_IMAGE,     "flash",        file.string(),
+                                         target_.string(), "--yes-device", target_.string()};
+        argv.insert(argv.end(), more.begin(), more.end());
+        return run({argv});
+    };
+    const auto refused = [&](const fs::path& file, const std::string& words) {
+        const Result result = flashed(file);
+        EXPECT_EQ(result.status, 2) << file;
+        EXPECT_EQ(result.errors, file.string() + words + "\n");
+        EXPECT_EQ(slurp(target_), std::string(4096, 'o')) << file;
+    };
+    const std::string page = "<!DOCTYPE html>\n<title>404</title>\n";
+    const std::string none = " is no disk image: it has no partition table; --any-content writes it all the same";
+    refused(scratch_.write("empty.img", ""), " is empty: fetch it again");
+    refused(scratch_.write("empty.img.xz", ""), " is empty: fetch it again");
+    refused(scratch_.write("page.img.xz", page), " is no .xz file, though its name says so: fetch it again");
+    refused(scratch_.write("raw.img.gz", slurp(image_)), " is no .gz file, though its name says so: fetch it again");
+    refused(scratch_.write("page.img", page), none);
+    refused(scratch_.write("makina.yaml", "cluster: {name: makina}\n"), none);
+    refused(scratch_.write("zeros.img", std::string(2 * mib, '\0')), none);
+    refused(scratch_.write("page.img.zst", run_checked({{"zstd", "-c", "-q", (scratch_ / "page.img").string()}})),
+            none);
+    const auto archive = [](const std::string& name, const std::string& program) {
+        return " is " + name + ", no disk image: unpack it first with \"" + program + "\"";
+    };
+    const std::string rest(600, 'r');
+    refused(scratch_.write("a.zip", "PK\3\4" + rest), archive("a zip archive", "unzip"));
+    refused(scratch_.write("a.img.xz", "PK\3\4" + rest), archive("a zip archive", "unzip"));
+    refused(scratch_.write("a.7z", "7z\xbc\xaf\x27\x1c" + rest), archive("a 7z archive", "7z x"));
+    refused(scratch_.write("a.img.bz2", "BZh9" + rest), archive("packed with bzip2", "bunzip2"));
+    const std::vector<std::string> tar = {"tar", "-C", scratch_.path().string(), "-c", "page.img"};
+    refused(scratch_.write("a.tar", run_checked({tar})), archive("a tar archive", "tar -xf"));
+    const std::vector<std::string> tar_gz = {"tar", "-C", scratch_.path().string(), "-cz", "page.img"};
+    refused(scratch_.write("a.tar.gz", run_checked({tar_gz})), archive("a tar archive", "tar -xf"));
+
+    EXPECT_EQ(flashed(scratch_ / "empty.img", {"--any-content"}).status, 2);
+    EXPECT_EQ(slurp(target_), std::string(4096, 'o'));
+    EXPECT_EQ(flashed(scratch_ / "page.img", {"--any-content"}).status, 0);
+    EXPECT_EQ(slurp(target_), page);
+}
+
+TEST_F(Program, WritesAFileSystemWithoutAPartitionTable) {
+    const fs::path raw = scratch_ / "root.img";
+    std::ofstream(raw).close();
+    fs::resize_file(raw, 4 * mib);
+    run_checked({{"mke2fs", "-q", "-F", "-t", "ext4", raw.string()}});
+    EXPECT_EQ(run({{MAKINA_IMAGE, "flash", raw.string(), target_.string()}}).status, 0);
+    std::string disc(64 * 1024, '\0');
+    disc.replace(32769, 5, "CD001");
+    EXPECT_EQ(
+        run({{MAKINA_IMAGE, "flash", scratch_.write("cd.iso", disc).string(), (scratch_ / "cd").string()}}).status, 0);
+}
+
 TEST_F(Program, AsksAPersonAndTakesNoOtherAnswer) {
     make_disk(target_, 4096);
     const std::vector<std::string> argv = {MAKINA_IMAGE, "flash", image_.string(), target_.string()};
