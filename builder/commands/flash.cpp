@@ -234,7 +234,8 @@ int flash_nodes(const FlashCommand& command) {
 
 int flash_cards(const FlashCommand& command) {
     if (command.list) {
-        std::cout << list_of_targets(target_options(command, 0));
+        const TargetOptions options = target_options(command, 0);
+        std::cout << (command.build.json ? json_of_targets(options) : list_of_targets(options));
         return 0;
     }
     const bool by_node = command.build.all || !command.build.node.empty();

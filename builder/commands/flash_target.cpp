@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "builder/commands/cluster.hpp"
 #include "builder/commands/terminal.hpp"
@@ -105,6 +106,26 @@ std::string list_of_targets(const TargetOptions& options) {
         for (const std::string& id : facts.ids) text += "    /dev/disk/by-id/" + printable(id) + "\n";
     }
     return text.empty() ? "no device is there\n" : text;
+}
+
+std::string json_of_targets(const TargetOptions& options) {
+    using Json = nlohmann::ordered_json;
+    std::string text;
+    for (const DeviceFacts& facts : list_devices(options.machine)) {
+        if (facts.bus == Bus::loop) continue;
+        const auto reason = refusal(facts, options.image_size, options.allow_large);
+        Json parts = Json::array();
+        for (const DeviceFacts::Part& part : facts.parts) {
+            parts.push_back(
+                {{"name", part.name}, {"size", part.size}, {"file_system", part.file_system}, {"label", part.label}});
+        }
+        Json device = {{"event", "device"},      {"path", "/dev/" + facts.name}, {"model", facts.model},
+                       {"serial", facts.serial}, {"size", facts.size},           {"possible", !reason}};
+        if (reason) device["reason"] = *reason;
+        device.update({{"ids", facts.ids}, {"parts", parts}});
+        text += device.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+    }
+    return text;
 }
 
 FlashTarget ask_for_target(const std::string& what, const TargetOptions& options) {

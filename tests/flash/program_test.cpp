@@ -206,6 +206,16 @@ TEST_F(Program, WritesAFileSystemWithoutAPartitionTable) {
         run({{MAKINA_IMAGE, "flash", scratch_.write("cd.iso", disc).string(), (scratch_ / "cd").string()}}).status, 0);
 }
 
+TEST_F(Program, ListsDevicesAsJsonWhenItIsAskedTo) {
+    const Result list = run({{MAKINA_IMAGE, "flash", "--list", "--json"}});
+    EXPECT_EQ(list.status, 0) << list.errors;
+    std::istringstream lines(list.output);
+    for (std::string line; std::getline(lines, line);) {
+        const auto device = nlohmann::json::parse(line, nullptr, false);
+        EXPECT_TRUE(device.is_object() && device["event"] == "device") << line;
+    }
+}
+
 TEST_F(Program, AsksAPersonAndTakesNoOtherAnswer) {
     make_disk(target_, 4096);
     const std::vector<std::string> argv = {MAKINA_IMAGE, "flash", image_.string(), target_.string()};
