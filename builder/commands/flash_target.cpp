@@ -68,6 +68,18 @@ std::vector<DeviceFacts> candidates(const TargetOptions& options) {
     return found;
 }
 
+/// "sdz", said where /dev/sdz is meant, or a name in /dev/disk/by-id, whose card is not here. A new file would be made
+/// of it, with a node's secrets in it, and nobody would miss the card.
+void require_no_device_name(const fs::path& path) {
+    const std::string name = path.string();
+    const bool is_id = name.find(':') != std::string::npos;
+    if (path.has_parent_path() || (path.has_extension() && !is_id)) return;
+    throw Mistake(
+        name + " is no device; " +
+        (is_id ? "makina-image flash --list shows those that are there;" : "did you mean /dev/" + name + "?") +
+        " a file: ./" + name);
+}
+
 }  // namespace
 
 std::string FlashTarget::id() const {
@@ -90,6 +102,7 @@ FlashTarget target_named(const fs::path& path, const TargetOptions& options) {
         throw Mistake(path.string() + ": there is no such device");
     if (fs::exists(absolute, failed) && !fs::is_regular_file(absolute, failed))
         throw Mistake(path.string() + " is neither a block device nor a plain file");
+    if (!fs::exists(absolute, failed)) require_no_device_name(path);
     if (!fs::is_directory(absolute.parent_path(), failed))
         throw Mistake(absolute.parent_path().string() + ": there is no such folder");
     require_free_file(absolute);

@@ -150,6 +150,26 @@ TEST_F(Program, RefusesWhatIsNoCard) {
     EXPECT_EQ(slurp(target_), std::string(4096, 'o'));
 }
 
+TEST_F(Program, MakesNoFileOfADeviceNameWithoutItsFolder) {
+    const auto flashed = [&](const std::string& target) {
+        return run({{"sh", "-c", "cd \"$0\" && exec \"$1\" flash \"$2\" \"$3\"", scratch_.path().string(), MAKINA_IMAGE,
+                     image_.string(), target}});
+    };
+    const Result bare = flashed("sdzz");
+    EXPECT_EQ(bare.status, 2);
+    EXPECT_EQ(bare.errors, "sdzz is no device; did you mean /dev/sdzz? a file: ./sdzz\n");
+    const std::string id = "usb-Generic_1.00_0819-0:0";
+    const Result by_id = flashed(id);
+    EXPECT_EQ(by_id.status, 2);
+    EXPECT_EQ(by_id.errors,
+              id + " is no device; makina-image flash --list shows those that are there; a file: ./" + id + "\n");
+    EXPECT_FALSE(fs::exists(scratch_ / "sdzz") || fs::exists(scratch_ / id));
+    for (const char* const file : {"./sdzz", "copy.img"}) {
+        EXPECT_EQ(flashed(file).status, 0) << file;
+        EXPECT_TRUE(fs::exists(scratch_ / file)) << file;
+    }
+}
+
 TEST_F(Program, RefusesAFileThatIsNoImageBeforeAnythingIsWritten) {
     make_disk(target_, 4096);
     const auto flashed = [&](const fs::path& file, const std::vector<std::string>& more = {}) {
