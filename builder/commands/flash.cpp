@@ -1,7 +1,5 @@
 #include "builder/commands/flash.hpp"
 
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <fstream>
@@ -156,15 +154,14 @@ int flash_image(const FlashCommand& command) {
     jobs.reserve(targets.size());
     for (const FlashTarget& target : targets)
         jobs.push_back({subject, target, [&command] { return source_of(command); }});
-    const std::vector<FlashOutcome> outcomes = run_flash_jobs(jobs, command, options);
+    const std::vector<FlashOutcome> outcomes = run_flash_jobs(jobs, command, options).outcomes;
     for (std::size_t i = 0; known && i < jobs.size(); ++i)
         known->keys.note_flashed(receipt_of(known->entry.node, known->entry.card, targets[i], outcomes[i]));
     return exit_code_of(outcomes);
 }
 
 /// Nodes whose cards are written at the same time: as many as there are devices.
-std::vector<FlashOutcome> flash_together(const std::vector<const Node*>& nodes, const FlashCommand& command,
-                                         ImageBuilder& builder) {
+FlashRun flash_together(const std::vector<const Node*>& nodes, const FlashCommand& command, ImageBuilder& builder) {
     std::vector<std::string> names;
     names.reserve(nodes.size());
     for (const Node* const node : nodes) names.push_back(node->name);
@@ -182,19 +179,10 @@ std::vector<FlashOutcome> flash_together(const std::vector<const Node*>& nodes, 
         cards.push_back(composed.card);
         jobs.push_back({names[i], targets[i], [source] { return source; }});
     }
-    std::vector<FlashOutcome> outcomes = run_flash_jobs(jobs, command, target_options(command, 0));
+    FlashRun run = run_flash_jobs(jobs, command, target_options(command, 0));
     for (std::size_t i = 0; i < jobs.size(); ++i)
-        builder.note_flashed(receipt_of(names[i], cards[i], targets[i], outcomes[i]));
-    return outcomes;
-}
-
-void ask_for_next(const std::vector<const Node*>& nodes) {
-    std::string names;
-    for (const Node* const node : nodes) names += (names.empty() ? "" : ", ") + node->name;
-    if (isatty(STDIN_FILENO) == 0) throw Mistake("nobody is there to put in the next cards, for " + names);
-    std::cerr << "put in the next cards, for " << names << ", and press Enter: " << std::flush;
-    std::string line;
-    if (!std::getline(std::cin, line)) throw Mistake("nothing was typed: no card was written for " + names);
+        builder.note_flashed(receipt_of(names[i], cards[i], targets[i], run.outcomes[i]));
+    return run;
 }
 
 int flash_nodes(const FlashCommand& command) {
@@ -209,25 +197,8 @@ int flash_nodes(const FlashCommand& command) {
                       std::to_string(nodes.size()));
     Reporter reporter(command.build.json);
     ImageBuilder builder(command.build, profile, reporter);
-    const std::size_t width = std::max<std::size_t>(command.devices.size(), 1);
-    std::string failed;
-    std::size_t verified = 0;
-    for (std::size_t at = 0; at < nodes.size(); at += width) {
-        const auto begin = nodes.begin() + static_cast<std::ptrdiff_t>(at);
-        const std::vector<const Node*> some(begin,
-                                            begin + static_cast<std::ptrdiff_t>(std::min(width, nodes.size() - at)));
-        if (at > 0 && !command.devices.empty()) ask_for_next(some);
-        const std::vector<FlashOutcome> outcomes = flash_together(some, command, builder);
-        for (std::size_t i = 0; i < some.size(); ++i) {
-            if (outcomes[i].flashed) ++verified;
-            if (!outcomes[i].flashed) failed += (failed.empty() ? "" : ", ") + some[i]->name;
-        }
-    }
-    if (command.build.all && !command.build.json && !command.quiet) {
-        std::cerr << verified << " of " << nodes.size() << " cards are verified"
-                  << (failed.empty() ? "" : "; failed: " + failed) << '\n';
-    }
-    return failed.empty() ? 0 : 1;
+    return flash_rounds(nodes, command,
+                        [&](const std::vector<const Node*>& some) { return flash_together(some, command, builder); });
 }
 
 }  // namespace
