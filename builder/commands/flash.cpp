@@ -102,14 +102,26 @@ struct KnownImage {
     Keys keys;
     LedgerEntry entry;
 };
+
+void say_no_receipt(const FlashCommand& command, const std::string& cluster, const fs::path& folder) {
+    if (command.quiet) return;
+    Reporter(command.build.json)
+        .warning(command.image.filename(), "the ledger gets no receipt of " + command.image.filename().string() +
+                                               ": the keys of " + cluster + " are not in " + folder.string() +
+                                               "; --keys says where they are");
+}
+
 std::optional<KnownImage> known_image(const FlashCommand& command) {
     try {
         if (is_packed(command.image)) return std::nullopt;
         const Card card(command.image);
         const auto manifest = card.manifest();
         if (!manifest || !card.exists(Bundle::path)) return std::nullopt;
-        if (keys_folder(keys_folder_of(manifest->cluster, command.build.keyring)) == KeysFolder::missing)
+        const fs::path folder = keys_folder_of(manifest->cluster, command.build.keyring);
+        if (keys_folder(folder) == KeysFolder::missing) {
+            say_no_receipt(command, manifest->cluster, folder);
             return std::nullopt;
+        }
         Keys keys = open_keys(manifest->cluster, command.build.keyring);
         const std::string hash = sha256(card.read_file(Bundle::path));
         for (const LedgerEntry& entry : keys.ledger()) {

@@ -9,7 +9,9 @@
 #include <thread>
 
 #include "builder/flash/device.hpp"
+#include "builder/manifest.hpp"
 #include "builder/process.hpp"
+#include "firstboot/bundle/bundle.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "tests/flash/card_model.hpp"
 #include "tests/flash/person.hpp"
@@ -234,6 +236,25 @@ TEST_F(Program, ListsDevicesAsJsonWhenItIsAskedTo) {
         const auto device = nlohmann::json::parse(line, nullptr, false);
         EXPECT_TRUE(device.is_object() && device["event"] == "device") << line;
     }
+}
+
+TEST_F(Program, SaysThatThereIsNoReceiptWithoutTheKeys) {
+    Manifest manifest;
+    manifest.cluster = "makina";
+    manifest.node = "master-1";
+    manifest.role = "control-plane";
+    manifest.base = "test";
+    small_image::put_root(image_, Manifest::path, encode(manifest));
+    small_image::put_root(image_, Bundle::path, "a bundle");
+    const std::string keys = (scratch_ / "no-keys").string();
+    const Result result = run({command(target_.string(), {"--keys", keys})});
+    EXPECT_EQ(result.status, 0) << result.errors;
+    EXPECT_EQ(result.errors.rfind("warning: the ledger gets no receipt of small.img: the keys of makina are not in " +
+                                      keys + "; --keys says where they are\n",
+                                  0),
+              0U)
+        << result.errors;
+    EXPECT_EQ(run({command(target_.string(), {"--keys", keys, "--quiet"})}).errors, "");
 }
 
 TEST_F(Program, AsksAPersonAndTakesNoOtherAnswer) {
