@@ -1,5 +1,6 @@
 #include "builder/commands/flash_jobs.hpp"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -51,12 +52,24 @@ std::string names_of(const std::vector<const Node*>& nodes) {
     return names;
 }
 
-void ask_for_next(const std::vector<const Node*>& nodes) {
+/// False if Ctrl-C was pressed instead.
+bool ask_for_next(const std::vector<const Node*>& nodes) {
     const std::string names = names_of(nodes);
     if (isatty(STDIN_FILENO) == 0) throw Mistake("nobody is there to put in the next cards, for " + names);
+    Interruption interruption;
     std::cerr << "put in the next cards, for " << names << ", and press Enter: " << std::flush;
+    // A line is there as a whole: the terminal keeps it until Enter.
+    pollfd typed{STDIN_FILENO, POLLIN, 0};
+    while (poll(&typed, 1, 0) == 0) {
+        if (!interruption.within(0.05)) continue;
+        // The terminal drops what is on its way to the screen when it has sent the signal (termios(3), NOFLSH).
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        std::cerr << std::endl;
+        return false;
+    }
     std::string line;
     if (!std::getline(std::cin, line)) throw Mistake("nothing was typed: no card was written for " + names);
+    return true;
 }
 
 }  // namespace
@@ -106,7 +119,7 @@ int flash_rounds(const std::vector<const Node*>& nodes, const FlashCommand& comm
     while (!left.empty() && !interrupted) {
         const auto end = left.begin() + static_cast<std::ptrdiff_t>(std::min(width, left.size()));
         const std::vector<const Node*> some(left.begin(), end);
-        if (left.size() < nodes.size() && !command.devices.empty()) ask_for_next(some);
+        if (left.size() < nodes.size() && !command.devices.empty() && !ask_for_next(some)) break;
         left.erase(left.begin(), end);
         const FlashRun run = flash_together(some);
         interrupted = run.interrupted;

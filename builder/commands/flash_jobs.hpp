@@ -37,8 +37,8 @@ struct FlashRun {
 [[nodiscard]] FlashRun run_flash_jobs(const std::vector<FlashJob>& jobs, const FlashCommand& command,
                                       const TargetOptions& targets);
 
-/// Writes these nodes' cards, as many together as there are devices, and has the next cards put in between. Ends after
-/// a run that was interrupted. Says how many are verified if it is for all nodes; gives 0 only if every card is. Throws
+/// Writes these nodes' cards, as many together as there are devices, and has the next cards put in between. Ctrl-C
+/// ends all of it. Says how many are verified if it is for all nodes; gives 0 only if every card is. Throws
 /// Mistake if nobody puts in the next cards.
 [[nodiscard]] int flash_rounds(const std::vector<const Node*>& nodes, const FlashCommand& command,
                                const std::function<FlashRun(const std::vector<const Node*>&)>& flash_together);

@@ -77,6 +77,18 @@ TEST_F(Rounds, AskForTheNextCardsAndCountThem) {
     EXPECT_NE(said.find("2 of 3 cards are verified; failed: lb-2\r\n"), std::string::npos) << said;
 }
 
+TEST_F(Rounds, EndAtCtrlCWhenTheNextCardsAreAskedFor) {
+    const auto together = [](const std::vector<const Node*>&) {
+        FlashRun run;
+        run.outcomes.resize(1);
+        run.outcomes[0].flashed.emplace();
+        return run;
+    };
+    const auto [said, code] = flashed(together, {{next, "\n"}, {next, "\x03"}});
+    EXPECT_EQ(code, 1) << said;
+    EXPECT_NE(said.find("2 of 3 cards are verified; not begun: lb-3\r\n"), std::string::npos) << said;
+}
+
 TEST_F(Rounds, EndAtCtrlCAndAskForNoOtherCards) {
     const auto together = [&](const std::vector<const Node*>& some) {
         const FlashTarget target{std::nullopt, command_.devices[0]};
