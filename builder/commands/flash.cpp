@@ -1,7 +1,5 @@
 #include "builder/commands/flash.hpp"
 
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <fstream>
@@ -10,6 +8,7 @@
 
 #include "builder/card/card.hpp"
 #include "builder/commands/flash_jobs.hpp"
+#include "builder/flash/content.hpp"
 #include "builder/read_file.hpp"
 #include "firstboot/bundle/bundle.hpp"
 #include "firstboot/bundle/digest.hpp"
@@ -103,14 +102,26 @@ struct KnownImage {
     Keys keys;
     LedgerEntry entry;
 };
+
+void say_no_receipt(const FlashCommand& command, const std::string& cluster, const fs::path& folder) {
+    if (command.quiet) return;
+    Reporter(command.build.json)
+        .warning(command.image.filename(), "the ledger gets no receipt of " + command.image.filename().string() +
+                                               ": the keys of " + cluster + " are not in " + folder.string() +
+                                               "; --keys says where they are");
+}
+
 std::optional<KnownImage> known_image(const FlashCommand& command) {
     try {
         if (is_packed(command.image)) return std::nullopt;
         const Card card(command.image);
         const auto manifest = card.manifest();
         if (!manifest || !card.exists(Bundle::path)) return std::nullopt;
-        if (keys_folder(keys_folder_of(manifest->cluster, command.build.keyring)) == KeysFolder::missing)
+        const fs::path folder = keys_folder_of(manifest->cluster, command.build.keyring);
+        if (keys_folder(folder) == KeysFolder::missing) {
+            say_no_receipt(command, manifest->cluster, folder);
             return std::nullopt;
+        }
         Keys keys = open_keys(manifest->cluster, command.build.keyring);
         const std::string hash = sha256(card.read_file(Bundle::path));
         for (const LedgerEntry& entry : keys.ledger()) {
@@ -142,6 +153,9 @@ int flash_image(const FlashCommand& command) {
         if (fs::equivalent(device, command.image, failed))
             throw Mistake(device.string() + " is the image itself: name the device behind it");
     }
+    if (!is_blocks(command.image)) {
+        if (const auto reason = image_refusal(command.image, command.any_content)) throw Mistake(*reason);
+    }
     const std::uint64_t size = size_of_image(command);
     const TargetOptions options = target_options(command, size);
     const std::string subject = command.image.filename();
@@ -152,15 +166,14 @@ int flash_image(const FlashCommand& command) {
     jobs.reserve(targets.size());
     for (const FlashTarget& target : targets)
         jobs.push_back({subject, target, [&command] { return source_of(command); }});
-    const std::vector<FlashOutcome> outcomes = run_flash_jobs(jobs, command, options);
+    const std::vector<FlashOutcome> outcomes = run_flash_jobs(jobs, command, options).outcomes;
     for (std::size_t i = 0; known && i < jobs.size(); ++i)
         known->keys.note_flashed(receipt_of(known->entry.node, known->entry.card, targets[i], outcomes[i]));
     return exit_code_of(outcomes);
 }
 
 /// Nodes whose cards are written at the same time: as many as there are devices.
-std::vector<FlashOutcome> flash_together(const std::vector<const Node*>& nodes, const FlashCommand& command,
-                                         ImageBuilder& builder) {
+FlashRun flash_together(const std::vector<const Node*>& nodes, const FlashCommand& command, ImageBuilder& builder) {
     std::vector<std::string> names;
     names.reserve(nodes.size());
     for (const Node* const node : nodes) names.push_back(node->name);
@@ -178,19 +191,10 @@ std::vector<FlashOutcome> flash_together(const std::vector<const Node*>& nodes, 
         cards.push_back(composed.card);
         jobs.push_back({names[i], targets[i], [source] { return source; }});
     }
-    std::vector<FlashOutcome> outcomes = run_flash_jobs(jobs, command, target_options(command, 0));
+    FlashRun run = run_flash_jobs(jobs, command, target_options(command, 0));
     for (std::size_t i = 0; i < jobs.size(); ++i)
-        builder.note_flashed(receipt_of(names[i], cards[i], targets[i], outcomes[i]));
-    return outcomes;
-}
-
-void ask_for_next(const std::vector<const Node*>& nodes) {
-    std::string names;
-    for (const Node* const node : nodes) names += (names.empty() ? "" : ", ") + node->name;
-    if (isatty(STDIN_FILENO) == 0) throw Mistake("nobody is there to put in the next cards, for " + names);
-    std::cerr << "put in the next cards, for " << names << ", and press Enter: " << std::flush;
-    std::string line;
-    if (!std::getline(std::cin, line)) throw Mistake("nothing was typed: no card was written for " + names);
+        builder.note_flashed(receipt_of(names[i], cards[i], targets[i], run.outcomes[i]));
+    return run;
 }
 
 int flash_nodes(const FlashCommand& command) {
@@ -205,32 +209,16 @@ int flash_nodes(const FlashCommand& command) {
                       std::to_string(nodes.size()));
     Reporter reporter(command.build.json);
     ImageBuilder builder(command.build, profile, reporter);
-    const std::size_t width = std::max<std::size_t>(command.devices.size(), 1);
-    std::string failed;
-    std::size_t verified = 0;
-    for (std::size_t at = 0; at < nodes.size(); at += width) {
-        const auto begin = nodes.begin() + static_cast<std::ptrdiff_t>(at);
-        const std::vector<const Node*> some(begin,
-                                            begin + static_cast<std::ptrdiff_t>(std::min(width, nodes.size() - at)));
-        if (at > 0 && !command.devices.empty()) ask_for_next(some);
-        const std::vector<FlashOutcome> outcomes = flash_together(some, command, builder);
-        for (std::size_t i = 0; i < some.size(); ++i) {
-            if (outcomes[i].flashed) ++verified;
-            if (!outcomes[i].flashed) failed += (failed.empty() ? "" : ", ") + some[i]->name;
-        }
-    }
-    if (command.build.all && !command.build.json && !command.quiet) {
-        std::cerr << verified << " of " << nodes.size() << " cards are verified"
-                  << (failed.empty() ? "" : "; failed: " + failed) << '\n';
-    }
-    return failed.empty() ? 0 : 1;
+    return flash_rounds(nodes, command,
+                        [&](const std::vector<const Node*>& some) { return flash_together(some, command, builder); });
 }
 
 }  // namespace
 
 int flash_cards(const FlashCommand& command) {
     if (command.list) {
-        std::cout << list_of_targets(target_options(command, 0));
+        const TargetOptions options = target_options(command, 0);
+        std::cout << (command.build.json ? json_of_targets(options) : list_of_targets(options));
         return 0;
     }
     const bool by_node = command.build.all || !command.build.node.empty();
@@ -263,6 +251,8 @@ void add_flash(CLI::App& app, int& exit_code) {
         ->type_name("[IMAGE] [DEVICE...]");
     flash->add_option("--bmap", command->block_map, "the image's block map (default: the .bmap beside it)")
         ->type_name("FILE");
+    flash->add_flag("--any-content", command->any_content,
+                    "write the file even if it has neither a partition table nor a known file system");
     flash->add_flag("--list", command->list, "show the devices that are there, write nothing");
     auto* const node =
         flash->add_option("--role,--node", command->build.node, "write this node's own image, made on the way")

@@ -19,6 +19,7 @@ struct FlashCommand {
     std::filesystem::path block_map;  ///< empty: the .bmap beside a packed image, if there is one
     std::vector<std::string> confirmed;
     bool allow_large = false;
+    bool any_content = false;  ///< what the file holds need not be a disk image
     bool no_probe = false;
     bool list = false;
     bool quiet = false;

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,7 +11,8 @@
 
 namespace makina {
 
-/// What a person (or a program) sees of several cards that are written at once: a line each. Several threads may use
+/// What a person (or a program) sees of several cards that are written at once: a line each, cut to the
+/// terminal's width. Several threads may use
 /// it at a time.
 class FlashBoard {
   public:
@@ -27,14 +28,17 @@ class FlashBoard {
     void failed(std::size_t row, const std::string& text);
 
   private:
-    using Clock = std::chrono::steady_clock;
     struct State {
         FlashPhase phase = FlashPhase::preparing;
-        Clock::time_point begun = Clock::now(), said;
-        std::string line;
+        std::optional<Pace> pace;  ///< of this phase; none before the first
+        Pace::Clock::time_point said;
+        std::string words = "preparing";
     };
+    [[nodiscard]] std::string line_of(std::size_t row, std::size_t columns) const;
+    void erase();
     void draw();
-    void say(std::size_t row, const std::string& line);
+    void say(std::size_t row, const std::string& words);
+    void tell(std::size_t row, const FlashProgress& progress, const std::optional<Pace::Figures>& pace);
 
     std::vector<Row> rows_;
     std::vector<State> states_;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "builder/commands/cluster.hpp"
 #include "builder/commands/terminal.hpp"
@@ -67,6 +68,18 @@ std::vector<DeviceFacts> candidates(const TargetOptions& options) {
     return found;
 }
 
+/// "sdz", said where /dev/sdz is meant, or a name in /dev/disk/by-id, whose card is not here. A new file would be made
+/// of it, with a node's secrets in it, and nobody would miss the card.
+void require_no_device_name(const fs::path& path) {
+    const std::string name = path.string();
+    const bool is_id = name.find(':') != std::string::npos;
+    if (path.has_parent_path() || (path.has_extension() && !is_id)) return;
+    throw Mistake(
+        name + " is no device; " +
+        (is_id ? "makina-image flash --list shows those that are there;" : "did you mean /dev/" + name + "?") +
+        " a file: ./" + name);
+}
+
 }  // namespace
 
 std::string FlashTarget::id() const {
@@ -89,6 +102,7 @@ FlashTarget target_named(const fs::path& path, const TargetOptions& options) {
         throw Mistake(path.string() + ": there is no such device");
     if (fs::exists(absolute, failed) && !fs::is_regular_file(absolute, failed))
         throw Mistake(path.string() + " is neither a block device nor a plain file");
+    if (!fs::exists(absolute, failed)) require_no_device_name(path);
     if (!fs::is_directory(absolute.parent_path(), failed))
         throw Mistake(absolute.parent_path().string() + ": there is no such folder");
     require_free_file(absolute);
@@ -105,6 +119,26 @@ std::string list_of_targets(const TargetOptions& options) {
         for (const std::string& id : facts.ids) text += "    /dev/disk/by-id/" + printable(id) + "\n";
     }
     return text.empty() ? "no device is there\n" : text;
+}
+
+std::string json_of_targets(const TargetOptions& options) {
+    using Json = nlohmann::ordered_json;
+    std::string text;
+    for (const DeviceFacts& facts : list_devices(options.machine)) {
+        if (facts.bus == Bus::loop) continue;
+        const auto reason = refusal(facts, options.image_size, options.allow_large);
+        Json parts = Json::array();
+        for (const DeviceFacts::Part& part : facts.parts) {
+            parts.push_back(
+                {{"name", part.name}, {"size", part.size}, {"file_system", part.file_system}, {"label", part.label}});
+        }
+        Json device = {{"event", "device"},      {"path", "/dev/" + facts.name}, {"model", facts.model},
+                       {"serial", facts.serial}, {"size", facts.size},           {"possible", !reason}};
+        if (reason) device["reason"] = *reason;
+        device.update({{"ids", facts.ids}, {"parts", parts}});
+        text += device.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+    }
+    return text;
 }
 
 FlashTarget ask_for_target(const std::string& what, const TargetOptions& options) {

@@ -36,6 +36,8 @@ struct TargetOptions {
 void confirm(const FlashTarget& target, const std::string& what, const TargetOptions& options);
 /// Every device that could be written, and why the others could not.
 [[nodiscard]] std::string list_of_targets(const TargetOptions& options);
+/// The same for programs, a JSON object a line.
+[[nodiscard]] std::string json_of_targets(const TargetOptions& options);
 /// Opens it for writing. Throws Error.
 [[nodiscard]] std::shared_ptr<Medium> open_target(const FlashTarget& target, const TargetOptions& options);
 

@@ -1,5 +1,7 @@
 #include "builder/commands/rehearsal_view.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <ostream>
 
@@ -100,7 +102,7 @@ void RehearsalView::draw(const std::vector<Seen>& all, double now) {
     out_ << "\x1b[H\x1b[J" << cluster_ << " in emulation, " << static_cast<int>(now - start_) << " s: " << joined
          << " of " << rows.size() << " nodes have joined\n";
     if (!shared_.empty()) out_ << holder() << '\n';
-    out_ << '\n' << to_table(rows, terminal_width(), true) << '\n';
+    out_ << '\n' << to_table(rows, terminal_width(STDOUT_FILENO), true) << '\n';
     for (const std::string& line : said_) out_ << line << '\n';
     out_.flush();
 }

@@ -1,8 +1,5 @@
 #include "builder/commands/seen.hpp"
 
-#include <sys/ioctl.h>
-#include <unistd.h>
-
 namespace makina {
 namespace {
 
@@ -53,11 +50,6 @@ Json lasting(Json status) {
         for (const char* const key : {"now", "uptime"}) status.erase(key);
     }
     return status;
-}
-
-std::size_t terminal_width() {
-    winsize size{};
-    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
 }  // namespace makina

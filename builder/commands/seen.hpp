@@ -20,7 +20,4 @@ struct Seen {
 /// A status without what is different each time it is asked for.
 [[nodiscard]] nlohmann::ordered_json lasting(nlohmann::ordered_json status);
 
-/// Columns of the terminal on standard output, 80 if it is none.
-[[nodiscard]] std::size_t terminal_width();
-
 }  // namespace makina

@@ -1,5 +1,6 @@
 #include "builder/commands/terminal.hpp"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -63,6 +64,23 @@ std::string indented(const std::string& text) {
     return lines;
 }
 
+std::size_t terminal_width(int descriptor) {
+    winsize size{};
+    return ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+std::string shortened(const std::string& line, std::size_t columns) {
+    // In UTF-8 every byte but those from 0x80 to 0xbf begins a character.
+    const auto begins = [](char byte) { return (static_cast<unsigned char>(byte) & 0xc0U) != 0x80; };
+    if (static_cast<std::size_t>(std::count_if(line.begin(), line.end(), begins)) <= columns) return line;
+    const std::string dots(std::min<std::size_t>(columns, 3), '.');
+    std::size_t end = 0;
+    for (std::size_t left = columns - dots.size() + 1; end < line.size(); ++end) {
+        if (begins(line[end]) && --left == 0) break;
+    }
+    return line.substr(0, end) + dots;
+}
+
 std::string tenths(double number) {
     return rounded(number, 1);
 }
@@ -73,6 +91,13 @@ std::string human_size(std::uint64_t bytes) {
     std::size_t unit = 0;
     for (; value >= 1024 && unit + 1 < units.size(); ++unit) value /= 1024;
     return rounded(value, unit == 0 || value >= 100 ? 0 : 1) + " " + units.at(unit);
+}
+
+std::optional<Pace::Figures> Pace::at(Clock::time_point now, std::uint64_t done, std::uint64_t total) const {
+    const double seconds = std::chrono::duration<double>(now - begun_).count();
+    if (seconds < 0.05 || done <= done_) return std::nullopt;
+    const double rate = static_cast<double>(done - done_) / seconds;
+    return Figures{rate, total > done ? static_cast<double>(total - done) / rate : 0};
 }
 
 Reporter::Reporter(bool json)
@@ -96,30 +121,35 @@ void Reporter::warning(const std::string& subject, const std::string& text) {
 
 void Reporter::progress(const std::string& subject, std::uint64_t done, std::uint64_t total) {
     const std::lock_guard<std::mutex> guard(mutex_);
-    const auto now = Clock::now();
-    if (subject != subject_) {
+    const auto now = Pace::Clock::now();
+    if (!pace_ || subject != subject_) {
         subject_ = subject;
-        started_ = now;
+        pace_.emplace(now, done);
         drawn_ = {};
     }
     // Ten times a second is smooth for an eye and cheap for a log of events.
     if (voice_ == Voice::lines || (done < total && now - drawn_ < std::chrono::milliseconds(100))) return;
     drawn_ = now;
-    const double seconds = std::max(std::chrono::duration<double>(now - started_).count(), 1e-3);
-    const double rate = static_cast<double>(done) / seconds;
-    const double left = rate > 0 ? static_cast<double>(total - done) / rate : 0;
+    const std::optional<Pace::Figures> pace = pace_->at(now, done, total);
     if (voice_ == Voice::json) {
-        return emit({{"event", "progress"},
-                     {"node", subject},
-                     {"done", done},
-                     {"total", total},
-                     {"rate", static_cast<std::uint64_t>(rate)},
-                     {"left_s", left}});
+        nlohmann::ordered_json event = {{"event", "progress"}, {"node", subject}, {"done", done}, {"total", total}};
+        if (pace) event.update({{"rate", static_cast<std::uint64_t>(pace->rate)}, {"left_s", pace->left}});
+        return emit(event);
     }
-    const double part = total == 0 ? 1 : static_cast<double>(done) / static_cast<double>(total);
-    std::cerr << "\r" << subject << "  " << bar(part) << " " << rounded(part * 100, 0) << " %  "
-              << human_size(static_cast<std::uint64_t>(rate)) << "/s  " << rounded(left, 0) << " s left \x1b[K"
-              << std::flush;
+    draw(total == 0 ? 1 : static_cast<double>(done) / static_cast<double>(total), pace);
+}
+
+void Reporter::draw(double part, const std::optional<Pace::Figures>& pace) {
+    std::string figures = rounded(part * 100, 0) + " %";
+    if (pace) {
+        figures +=
+            "  " + human_size(static_cast<std::uint64_t>(pace->rate)) + "/s  " + rounded(pace->left, 0) + " s left";
+    }
+    // Behind the last column the next line begins, which would not be drawn over.
+    const std::size_t room = terminal_width(STDERR_FILENO) - 1;
+    std::string line = subject_ + "  " + bar(part) + " " + figures;
+    if (line.size() > room) line = subject_ + "  " + figures;
+    std::cerr << "\r" << shortened(line, room) << "\x1b[K" << std::flush;
     line_open_ = true;
 }
 

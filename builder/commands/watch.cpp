@@ -13,6 +13,7 @@
 #include "builder/commands/cluster.hpp"
 #include "builder/commands/keyring.hpp"
 #include "builder/commands/seen.hpp"
+#include "builder/commands/terminal.hpp"
 #include "builder/watch/watch.hpp"
 
 namespace makina {
@@ -58,7 +59,7 @@ void draw(const std::vector<Seen>& all, const Profile& profile, bool again, std:
     // From the screen's first line on, over the table before.
     out << (again ? "\x1b[H\x1b[J" : "") << profile.name << ": " << joined << " of " << nodes.size()
         << " nodes have joined\n\n"
-        << to_table(nodes, terminal_width(), true);
+        << to_table(nodes, terminal_width(STDOUT_FILENO), true);
 }
 
 /// Once a founder has joined, the cards that are written from now on only join.

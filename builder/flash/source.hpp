@@ -44,7 +44,7 @@ class Source {
 /// A raw image, or base and changed blocks: only what its file systems use.
 [[nodiscard]] std::shared_ptr<Source> image_source(std::shared_ptr<PatchedImage> image);
 
-/// An image that is read in order: packed (xz, zstd, gzip and what else libarchive unpacks), or with a block map, or
+/// An image that is read in order: packed (xz, zstd, gzip), or with a block map, or
 /// both. Without a map blocks of zeros must be zero on the card; with one it says what is needed, and its checksums
 /// are checked. Throws Error for a file that cannot be read.
 [[nodiscard]] std::shared_ptr<Source> stream_source(const std::filesystem::path& file, std::optional<BlockMap> map);

@@ -1,6 +1,7 @@
 #include "tests/flash/person.hpp"
 
 #include <pty.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,9 +22,11 @@ std::function<int()> start(const std::vector<std::string>& argv) {
     };
 }
 
-std::pair<std::string, int> on_a_terminal(const std::function<int()>& child, const std::vector<Typed>& person) {
+std::pair<std::string, int> on_a_terminal(const std::function<int()>& child, const std::vector<Typed>& person,
+                                          unsigned short columns) {
     int terminal = -1;
-    const pid_t pid = forkpty(&terminal, nullptr, nullptr, nullptr);
+    const winsize size{24, columns, 0, 0};
+    const pid_t pid = forkpty(&terminal, nullptr, nullptr, &size);
     if (pid == 0) _exit(child());
     const Descriptor owned(terminal);
     std::string said;

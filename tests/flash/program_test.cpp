@@ -9,7 +9,9 @@
 #include <thread>
 
 #include "builder/flash/device.hpp"
+#include "builder/manifest.hpp"
 #include "builder/process.hpp"
+#include "firstboot/bundle/bundle.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "tests/flash/card_model.hpp"
 #include "tests/flash/person.hpp"
@@ -148,6 +150,111 @@ TEST_F(Program, RefusesWhatIsNoCard) {
     fs::create_symlink(target_, scratch_ / "link");
     EXPECT_EQ(run({command((scratch_ / "link").string())}).status, 1);
     EXPECT_EQ(slurp(target_), std::string(4096, 'o'));
+}
+
+TEST_F(Program, MakesNoFileOfADeviceNameWithoutItsFolder) {
+    const auto flashed = [&](const std::string& target) {
+        return run({{"sh", "-c", "cd \"$0\" && exec \"$1\" flash \"$2\" \"$3\"", scratch_.path().string(), MAKINA_IMAGE,
+                     image_.string(), target}});
+    };
+    const Result bare = flashed("sdzz");
+    EXPECT_EQ(bare.status, 2);
+    EXPECT_EQ(bare.errors, "sdzz is no device; did you mean /dev/sdzz? a file: ./sdzz\n");
+    const std::string id = "usb-Generic_1.00_0819-0:0";
+    const Result by_id = flashed(id);
+    EXPECT_EQ(by_id.status, 2);
+    EXPECT_EQ(by_id.errors,
+              id + " is no device; makina-image flash --list shows those that are there; a file: ./" + id + "\n");
+    EXPECT_FALSE(fs::exists(scratch_ / "sdzz") || fs::exists(scratch_ / id));
+    for (const char* const file : {"./sdzz", "copy.img"}) {
+        EXPECT_EQ(flashed(file).status, 0) << file;
+        EXPECT_TRUE(fs::exists(scratch_ / file)) << file;
+    }
+}
+
+TEST_F(Program, RefusesAFileThatIsNoImageBeforeAnythingIsWritten) {
+    make_disk(target_, 4096);
+    const auto flashed = [&](const fs::path& file, const std::vector<std::string>& more = {}) {
+        std::vector<std::string> argv = {MAKINA_IMAGE,     "flash",        file.string(),
+                                         target_.string(), "--yes-device", target_.string()};
+        argv.insert(argv.end(), more.begin(), more.end());
+        return run({argv});
+    };
+    const auto refused = [&](const fs::path& file, const std::string& words) {
+        const Result result = flashed(file);
+        EXPECT_EQ(result.status, 2) << file;
+        EXPECT_EQ(result.errors, file.string() + words + "\n");
+        EXPECT_EQ(slurp(target_), std::string(4096, 'o')) << file;
+    };
+    const std::string page = "<!DOCTYPE html>\n<title>404</title>\n";
+    const std::string none = " is no disk image: it has no partition table; --any-content writes it all the same";
+    refused(scratch_.write("empty.img", ""), " is empty: fetch it again");
+    refused(scratch_.write("empty.img.xz", ""), " is empty: fetch it again");
+    refused(scratch_.write("page.img.xz", page), " is no .xz file, though its name says so: fetch it again");
+    refused(scratch_.write("raw.img.gz", slurp(image_)), " is no .gz file, though its name says so: fetch it again");
+    refused(scratch_.write("page.img", page), none);
+    refused(scratch_.write("makina.yaml", "cluster: {name: makina}\n"), none);
+    refused(scratch_.write("zeros.img", std::string(2 * mib, '\0')), none);
+    refused(scratch_.write("page.img.zst", run_checked({{"zstd", "-c", "-q", (scratch_ / "page.img").string()}})),
+            none);
+    const auto archive = [](const std::string& name, const std::string& program) {
+        return " is " + name + ", no disk image: unpack it first with \"" + program + "\"";
+    };
+    const std::string rest(600, 'r');
+    refused(scratch_.write("a.zip", "PK\3\4" + rest), archive("a zip archive", "unzip"));
+    refused(scratch_.write("a.img.xz", "PK\3\4" + rest), archive("a zip archive", "unzip"));
+    refused(scratch_.write("a.7z", "7z\xbc\xaf\x27\x1c" + rest), archive("a 7z archive", "7z x"));
+    refused(scratch_.write("a.img.bz2", "BZh9" + rest), archive("packed with bzip2", "bunzip2"));
+    const std::vector<std::string> tar = {"tar", "-C", scratch_.path().string(), "-c", "page.img"};
+    refused(scratch_.write("a.tar", run_checked({tar})), archive("a tar archive", "tar -xf"));
+    const std::vector<std::string> tar_gz = {"tar", "-C", scratch_.path().string(), "-cz", "page.img"};
+    refused(scratch_.write("a.tar.gz", run_checked({tar_gz})), archive("a tar archive", "tar -xf"));
+
+    EXPECT_EQ(flashed(scratch_ / "empty.img", {"--any-content"}).status, 2);
+    EXPECT_EQ(slurp(target_), std::string(4096, 'o'));
+    EXPECT_EQ(flashed(scratch_ / "page.img", {"--any-content"}).status, 0);
+    EXPECT_EQ(slurp(target_), page);
+}
+
+TEST_F(Program, WritesAFileSystemWithoutAPartitionTable) {
+    const fs::path raw = scratch_ / "root.img";
+    std::ofstream(raw).close();
+    fs::resize_file(raw, 4 * mib);
+    run_checked({{"mke2fs", "-q", "-F", "-t", "ext4", raw.string()}});
+    EXPECT_EQ(run({{MAKINA_IMAGE, "flash", raw.string(), target_.string()}}).status, 0);
+    std::string disc(64 * 1024, '\0');
+    disc.replace(32769, 5, "CD001");
+    EXPECT_EQ(
+        run({{MAKINA_IMAGE, "flash", scratch_.write("cd.iso", disc).string(), (scratch_ / "cd").string()}}).status, 0);
+}
+
+TEST_F(Program, ListsDevicesAsJsonWhenItIsAskedTo) {
+    const Result list = run({{MAKINA_IMAGE, "flash", "--list", "--json"}});
+    EXPECT_EQ(list.status, 0) << list.errors;
+    std::istringstream lines(list.output);
+    for (std::string line; std::getline(lines, line);) {
+        const auto device = nlohmann::json::parse(line, nullptr, false);
+        EXPECT_TRUE(device.is_object() && device["event"] == "device") << line;
+    }
+}
+
+TEST_F(Program, SaysThatThereIsNoReceiptWithoutTheKeys) {
+    Manifest manifest;
+    manifest.cluster = "makina";
+    manifest.node = "master-1";
+    manifest.role = "control-plane";
+    manifest.base = "test";
+    small_image::put_root(image_, Manifest::path, encode(manifest));
+    small_image::put_root(image_, Bundle::path, "a bundle");
+    const std::string keys = (scratch_ / "no-keys").string();
+    const Result result = run({command(target_.string(), {"--keys", keys})});
+    EXPECT_EQ(result.status, 0) << result.errors;
+    EXPECT_EQ(result.errors.rfind("warning: the ledger gets no receipt of small.img: the keys of makina are not in " +
+                                      keys + "; --keys says where they are\n",
+                                  0),
+              0U)
+        << result.errors;
+    EXPECT_EQ(run({command(target_.string(), {"--keys", keys, "--quiet"})}).errors, "");
 }
 
 TEST_F(Program, AsksAPersonAndTakesNoOtherAnswer) {
