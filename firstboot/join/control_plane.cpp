@@ -12,6 +12,7 @@
 #include "firstboot/bundle/lines.hpp"
 #include "firstboot/join/founding.hpp"
 #include "firstboot/join/kubeadm.hpp"
+#include "firstboot/join/leftovers.hpp"
 #include "firstboot/join/lookout.hpp"
 #include "firstboot/join/remembering.hpp"
 #include "firstboot/join/standing.hpp"
@@ -22,7 +23,6 @@ namespace {
 
 using Step = KubeadmRecord::Step;
 
-/// The first file that kubeadm writes besides certificates.
 constexpr const char* admin_conf = "/etc/kubernetes/admin.conf";
 constexpr const char* init_yaml = "/etc/kubernetes/makina/init.yaml";
 constexpr const char* manifests = "/etc/kubernetes/makina/manifests";
@@ -188,11 +188,12 @@ Outcome ControlPlaneJoin::initiate(Host& host, const Bundle& bundle) {
     }
     note_member(host, bundle);
     note(host, Step::init);
+    if (again) clear_leftovers(host, bundle);
     pending_ = [again](Host& its) {
         std::vector<std::string> arguments = {"init", "--config", init_yaml};
         // Every other phase takes what it finds; the first would refuse it. What it refused the first time, before
         // anything of kubeadm's was here, it has to look at again.
-        if (again && its.look(admin_conf)) arguments.emplace_back("--skip-phases=preflight");
+        if (again && has_begun_init(its)) arguments.emplace_back("--skip-phases=preflight");
         run_kubeadm(its, arguments);
         note(its, Step::manifests);
     };
@@ -265,7 +266,7 @@ Outcome ControlPlaneJoin::enter(Host& host, const Bundle& bundle, const ApiServe
 /// kubeadm was cut off, or has given up.
 Outcome ControlPlaneJoin::go_on(Host& host, const Bundle& bundle) {
     const bool has_pods = host.look(is_stacked(bundle) ? etcd_pod : api_server_pod).has_value();
-    if (!has_pods || !host.look("/etc/kubernetes/kubelet.conf")) return give_up(host, bundle);
+    if (!has_pods || !has_kubelet_files(host)) return give_up(host, bundle);
     (void)host.run({"systemctl", "start", "kubelet"}, 120);
     if (!KubernetesApi(host, identity()).is_ready(own_server(bundle))) {
         if (silent_.seconds(true, host.uptime()) >= patience_with_pods) return give_up(host, bundle);
