@@ -75,6 +75,22 @@ std::optional<Member> own_member(EtcdApi& api, const Bundle& bundle) {
     return found == members.end() ? std::nullopt : std::optional<Member>(*found);
 }
 
+/// The member of an etcd of its own machines that has a Kubernetes cluster in it already; empty if it has none. etcd
+/// reads through a majority, so whoever answers speaks for all. Throws Error if nobody does.
+std::string etcd_with_a_cluster(Host& host, const Bundle& bundle) {
+    EtcdApi api(host, etcd_credentials(bundle));
+    std::string faults;
+    for (const Peer& peer : bundle.peers) {
+        if (peer.role != "etcd") continue;
+        try {
+            return api.get(peer.address, "/registry/namespaces/kube-system").empty() ? "" : peer.address;
+        } catch (const Error& error) {
+            faults += (faults.empty() ? "" : "; ") + std::string(error.what());
+        }
+    }
+    throw Error(faults);
+}
+
 class ControlPlaneJoin {
   public:
     Outcome ask(Host& host, const Bundle& bundle);
@@ -179,10 +195,9 @@ Outcome ControlPlaneJoin::initiate(Host& host, const Bundle& bundle) {
     const bool again = kubeadm_record(host).step == Step::init;
     if (!again && !is_stacked(bundle)) {
         // etcd outlives control planes: what is in it must not get a second beginning.
-        EtcdApi api(host, etcd_credentials(bundle));
-        for (const Peer& peer : bundle.peers) {
-            if (peer.role != "etcd" || api.get(peer.address, "/registry/namespaces/kube-system").empty()) continue;
-            return {false, "a person: etcd at " + peer.address +
+        const std::string address = etcd_with_a_cluster(host, bundle);
+        if (!address.empty()) {
+            return {false, "a person: etcd at " + address +
                                " has a Kubernetes cluster already, which no card of its own may begin again"};
         }
     }
