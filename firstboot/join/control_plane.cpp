@@ -10,6 +10,7 @@
 #include "firstboot/bundle/encoding.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/bundle/lines.hpp"
+#include "firstboot/join/clock_wait.hpp"
 #include "firstboot/join/founding.hpp"
 #include "firstboot/join/kubeadm.hpp"
 #include "firstboot/join/leftovers.hpp"
@@ -112,6 +113,7 @@ class ControlPlaneJoin {
     Founder founder_;
     std::unique_ptr<Lookout> lookout_;
     Since silent_;
+    ClockWait clock_;
     std::function<void(Host& host)> pending_;  ///< kubeadm is to be run now; it has been told to people first
 };
 
@@ -126,6 +128,7 @@ Outcome ControlPlaneJoin::ask(Host& host, const Bundle& bundle) {
     const std::string words = offline ? by_hand : "kubeadm to make this node a control plane";
     Outcome outcome = has_kubelet(host, words);
     if (!outcome.done) return outcome;
+    outcome.notice = clock_.notice();
     if (!host.look(api_server_pod)) return {false, words};
     if (kubeadm_record(host).step == Step::none) return outcome;
     KubernetesApi api(host, identity());
@@ -144,6 +147,7 @@ Outcome ControlPlaneJoin::act(Host& host, const Bundle& bundle) {
         std::exchange(pending_, nullptr)(host);
         return step == Step::init ? apply_manifests(host, bundle) : finish(host, bundle);
     }
+    clock_.look(host);
     switch (step) {
         case Step::init:
             return go_on_beginning(host, bundle);
@@ -201,6 +205,7 @@ Outcome ControlPlaneJoin::initiate(Host& host, const Bundle& bundle) {
                                " has a Kubernetes cluster already, which no card of its own may begin again"};
         }
     }
+    if (Outcome set = clock_.ask(host); !set.done) return set;
     note_member(host, bundle);
     note(host, Step::init);
     if (again) clear_leftovers(host, bundle);
@@ -263,6 +268,7 @@ Outcome ControlPlaneJoin::enter(Host& host, const Bundle& bundle, const ApiServe
     if (is_stacked(bundle)) sighting = lookout(bundle).sight(host, bundle, recorded(host), false);
     const auto facts = KubernetesApi(host, identity()).node(server, bundle.node);
     if (Outcome free = place_is_free(facts, bundle); !free.done) return free;
+    if (Outcome set = clock_.ask(host); !set.done) return set;
     if (is_stacked(bundle)) {
         std::string via;
         if (Outcome place = take_place(host, bundle, sighting, via); !place.done) return place;

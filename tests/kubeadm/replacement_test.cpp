@@ -137,6 +137,25 @@ TEST_F(ControlPlaneReplacement, AKubeletThatSpeaksToItsOwnApiServerGoesOnDoingSo
     EXPECT_EQ(host->text("/etc/kubernetes/kubelet.conf"), own);
 }
 
+TEST_F(ControlPlaneReplacement, JoinsWithoutATimeServerAfterFiveMinutes) {
+    const auto host = powered_on();
+    host->world = [others = host->world](FakeHost& one) {
+        others(one);
+        one.machine.moment.synced = false;
+    };
+    std::int64_t begun = 0;
+    host->programs["kubeadm"] = [&begun, good = host->programs["kubeadm"]](FakeHost& one,
+                                                                           const std::vector<std::string>& argv) {
+        if (begun == 0) begun = one.machine.uptime;
+        return good(one, argv);
+    };
+    EXPECT_EQ(run_for(*host), Ending::joined) << host->lines.back();
+    expect_done("");
+    EXPECT_GE(begun, 300);
+    EXPECT_LT(begun, 400);
+    EXPECT_THAT(host->statuses.back().notice, HasSubstr("no time server had set the clock when kubeadm began"));
+}
+
 TEST_F(ControlPlaneReplacement, WaitsWhileTheClusterSeesTheOldOne) {
     FakeHost(machine).put(outside_node, "Ready");
     expect_waiting_without_kubelet("the cluster to miss etcd-3, which it says is Ready: another machine of this name?");
