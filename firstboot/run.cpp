@@ -75,6 +75,7 @@ class Daemon {
     std::optional<Light> light_;
     Bundle bundle_;  ///< the one in use, without payloads
     Moment verified_at_;
+    Doubt doubt_;
     unsigned rounds_ = 0;
 };
 
@@ -212,6 +213,7 @@ void Daemon::tell_others() {
 void Daemon::keep_time() {
     try {
         if (!ask_time(host_, bundle_).done) (void)do_time(host_, bundle_);
+        doubt_.look(host_);
     } catch (const Error& error) {
         status_.last_error = std::string("time: ") + error.what();
         diary_.say(status_.last_error);

@@ -25,7 +25,7 @@ enum class Validity {
 [[nodiscard]] Validity judge(const Opened& opened, const Moment& moment);
 
 /// What the clock is never below, once the bundle is known to be genuine: the newest of when the image was built, when
-/// the bundle was issued, and when this node last knew the time (0 if never).
+/// the bundle was issued, and when this node last knew the time (0 if never, or if the clock is synchronised).
 [[nodiscard]] std::int64_t clock_floor(std::int64_t built, std::int64_t issued, std::int64_t last_known);
 
 /// The highest step by which an epoch may rise at once: a stolen signer cannot use up all numbers.

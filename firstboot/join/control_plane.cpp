@@ -10,8 +10,10 @@
 #include "firstboot/bundle/encoding.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/bundle/lines.hpp"
+#include "firstboot/join/clock_wait.hpp"
 #include "firstboot/join/founding.hpp"
 #include "firstboot/join/kubeadm.hpp"
+#include "firstboot/join/leftovers.hpp"
 #include "firstboot/join/lookout.hpp"
 #include "firstboot/join/remembering.hpp"
 #include "firstboot/join/standing.hpp"
@@ -22,7 +24,6 @@ namespace {
 
 using Step = KubeadmRecord::Step;
 
-/// The first file that kubeadm writes besides certificates.
 constexpr const char* admin_conf = "/etc/kubernetes/admin.conf";
 constexpr const char* init_yaml = "/etc/kubernetes/makina/init.yaml";
 constexpr const char* manifests = "/etc/kubernetes/makina/manifests";
@@ -75,6 +76,22 @@ std::optional<Member> own_member(EtcdApi& api, const Bundle& bundle) {
     return found == members.end() ? std::nullopt : std::optional<Member>(*found);
 }
 
+/// The member of an etcd of its own machines that has a Kubernetes cluster in it already; empty if it has none. etcd
+/// reads through a majority, so whoever answers speaks for all. Throws Error if nobody does.
+std::string etcd_with_a_cluster(Host& host, const Bundle& bundle) {
+    EtcdApi api(host, etcd_credentials(bundle));
+    std::string faults;
+    for (const Peer& peer : bundle.peers) {
+        if (peer.role != "etcd") continue;
+        try {
+            return api.get(peer.address, "/registry/namespaces/kube-system").empty() ? "" : peer.address;
+        } catch (const Error& error) {
+            faults += (faults.empty() ? "" : "; ") + std::string(error.what());
+        }
+    }
+    throw Error(faults);
+}
+
 class ControlPlaneJoin {
   public:
     Outcome ask(Host& host, const Bundle& bundle);
@@ -96,6 +113,7 @@ class ControlPlaneJoin {
     Founder founder_;
     std::unique_ptr<Lookout> lookout_;
     Since silent_;
+    ClockWait clock_;
     std::function<void(Host& host)> pending_;  ///< kubeadm is to be run now; it has been told to people first
 };
 
@@ -110,6 +128,7 @@ Outcome ControlPlaneJoin::ask(Host& host, const Bundle& bundle) {
     const std::string words = offline ? by_hand : "kubeadm to make this node a control plane";
     Outcome outcome = has_kubelet(host, words);
     if (!outcome.done) return outcome;
+    outcome.notice = clock_.notice();
     if (!host.look(api_server_pod)) return {false, words};
     if (kubeadm_record(host).step == Step::none) return outcome;
     KubernetesApi api(host, identity());
@@ -128,6 +147,7 @@ Outcome ControlPlaneJoin::act(Host& host, const Bundle& bundle) {
         std::exchange(pending_, nullptr)(host);
         return step == Step::init ? apply_manifests(host, bundle) : finish(host, bundle);
     }
+    clock_.look(host);
     switch (step) {
         case Step::init:
             return go_on_beginning(host, bundle);
@@ -179,20 +199,21 @@ Outcome ControlPlaneJoin::initiate(Host& host, const Bundle& bundle) {
     const bool again = kubeadm_record(host).step == Step::init;
     if (!again && !is_stacked(bundle)) {
         // etcd outlives control planes: what is in it must not get a second beginning.
-        EtcdApi api(host, etcd_credentials(bundle));
-        for (const Peer& peer : bundle.peers) {
-            if (peer.role != "etcd" || api.get(peer.address, "/registry/namespaces/kube-system").empty()) continue;
-            return {false, "a person: etcd at " + peer.address +
+        const std::string address = etcd_with_a_cluster(host, bundle);
+        if (!address.empty()) {
+            return {false, "a person: etcd at " + address +
                                " has a Kubernetes cluster already, which no card of its own may begin again"};
         }
     }
+    if (Outcome set = clock_.ask(host); !set.done) return set;
     note_member(host, bundle);
     note(host, Step::init);
+    if (again) clear_leftovers(host, bundle);
     pending_ = [again](Host& its) {
         std::vector<std::string> arguments = {"init", "--config", init_yaml};
         // Every other phase takes what it finds; the first would refuse it. What it refused the first time, before
         // anything of kubeadm's was here, it has to look at again.
-        if (again && its.look(admin_conf)) arguments.emplace_back("--skip-phases=preflight");
+        if (again && has_begun_init(its)) arguments.emplace_back("--skip-phases=preflight");
         run_kubeadm(its, arguments);
         note(its, Step::manifests);
     };
@@ -247,6 +268,7 @@ Outcome ControlPlaneJoin::enter(Host& host, const Bundle& bundle, const ApiServe
     if (is_stacked(bundle)) sighting = lookout(bundle).sight(host, bundle, recorded(host), false);
     const auto facts = KubernetesApi(host, identity()).node(server, bundle.node);
     if (Outcome free = place_is_free(facts, bundle); !free.done) return free;
+    if (Outcome set = clock_.ask(host); !set.done) return set;
     if (is_stacked(bundle)) {
         std::string via;
         if (Outcome place = take_place(host, bundle, sighting, via); !place.done) return place;
@@ -265,7 +287,7 @@ Outcome ControlPlaneJoin::enter(Host& host, const Bundle& bundle, const ApiServe
 /// kubeadm was cut off, or has given up.
 Outcome ControlPlaneJoin::go_on(Host& host, const Bundle& bundle) {
     const bool has_pods = host.look(is_stacked(bundle) ? etcd_pod : api_server_pod).has_value();
-    if (!has_pods || !host.look("/etc/kubernetes/kubelet.conf")) return give_up(host, bundle);
+    if (!has_pods || !has_kubelet_files(host)) return give_up(host, bundle);
     (void)host.run({"systemctl", "start", "kubelet"}, 120);
     if (!KubernetesApi(host, identity()).is_ready(own_server(bundle))) {
         if (silent_.seconds(true, host.uptime()) >= patience_with_pods) return give_up(host, bundle);

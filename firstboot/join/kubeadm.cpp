@@ -7,6 +7,7 @@
 #include "firstboot/bundle/encoding.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/bundle/lines.hpp"
+#include "firstboot/join/leftovers.hpp"
 #include "firstboot/join/standing.hpp"
 #include "firstboot/join/unit.hpp"
 #include "firstboot/placing.hpp"
@@ -90,6 +91,8 @@ void run_kubeadm(Host& host, std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), "kubeadm");
     const Answer answer = host.run(arguments, patience);
     if (answer.status != 0) throw Error(words + ": " + complaint(answer));
+    // What is noted next says that this is there.
+    keep_kubernetes_files(host);
 }
 
 void run_join(Host& host, const Credentials& identity, const ApiServer& server, const std::vector<std::string>& phase) {
@@ -106,6 +109,7 @@ void undo_join(Host& host, const Bundle& bundle) {
 }
 
 void settle(Host& host, const Bundle& bundle, const Credentials& identity, const ApiServer& server) {
+    keep_kubernetes_files(host);
     const std::string epoch = std::string(KubernetesApi::epoch_annotation) + "=" + std::to_string(bundle.epoch);
     host.write(discovery, kubeconfig(host, identity, server), root_only);
     const Answer answer =
@@ -142,7 +146,7 @@ Outcome place_is_free(const KubernetesApi::NodeFacts& facts, const Bundle& bundl
 }
 
 Outcome has_kubelet(Host& host, const std::string& waiting_for) {
-    if (!host.look(kubelet_conf) || !host.look("/var/lib/kubelet/config.yaml")) return {false, waiting_for};
+    if (!has_kubelet_files(host)) return {false, waiting_for};
     const Step step = kubeadm_record(host).step;
     if (step != Step::none && step != Step::finished) return {false, "kubeadm to come to its end", {}, 1};
     return running(host, "kubelet");

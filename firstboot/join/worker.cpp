@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "firstboot/join/kubeadm.hpp"
+#include "firstboot/join/leftovers.hpp"
 #include "firstboot/join/remembering.hpp"
 
 namespace makina {
@@ -30,8 +31,9 @@ class WorkerJoin {
 
 Outcome WorkerJoin::act(Host& host, const Bundle& bundle) {
     const Step step = kubeadm_record(host).step;
-    const bool has_conf = host.look("/etc/kubernetes/kubelet.conf").has_value();
-    if (step == Step::finished || (step == Step::none && has_conf)) {
+    const bool is_whole = has_kubelet_files(host);
+    const bool done_by_hand = step == Step::none && host.look("/etc/kubernetes/kubelet.conf");
+    if (done_by_hand || (step == Step::finished && is_whole)) {
         (void)host.run({"systemctl", "start", "kubelet"}, 120);
         return ask(host, bundle);
     }
@@ -42,9 +44,10 @@ Outcome WorkerJoin::act(Host& host, const Bundle& bundle) {
     }
     const auto found = KubernetesApi(host, identity()).find(bundle);
     if (!found.server) return {false, "an API server of the cluster: " + found.faults, {}, 5};
-    // kubeadm writes this file when the cluster has taken the kubelet in; before that, nothing here is worth keeping.
-    if (step == Step::join && has_conf) return finish(host, bundle, *found.server);
-    if (step == Step::join) undo_join(host, bundle);
+    // kubeadm writes the last of these files when the cluster has taken the kubelet in; before that, nothing here is
+    // worth keeping.
+    if (step == Step::join && is_whole) return finish(host, bundle, *found.server);
+    if (step != Step::none) undo_join(host, bundle);
     return enter(host, bundle, *found.server);
 }
 

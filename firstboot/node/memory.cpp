@@ -72,7 +72,8 @@ std::int64_t floor_of(Host& host, const Bundle& bundle) {
     const auto built = host.look(kept::clock_epoch);
     std::uint64_t known = 0;
     try {
-        known = remembered_number(host, kept::clock).value_or(0);
+        // A time server that was wrong once must not hold the clock there against one that is right.
+        if (!host.moment().synced) known = remembered_number(host, kept::clock).value_or(0);
     } catch (const Error&) {
         // Written anew as soon as the time is known; until then the other two hold.
     }

@@ -27,7 +27,8 @@ void remember_number(Host& host, const char* path, std::uint64_t number);
 /// root's alone, or if it is too large; decided before a byte of it is read.
 [[nodiscard]] std::optional<std::string> own_bundle(Host& host);
 
-/// What the clock is never below for a node with this bundle.
+/// What the clock is never below for a node with this bundle: when the image was built and the bundle issued, and, as
+/// long as no time server has set the clock, when this node last knew the time.
 [[nodiscard]] std::int64_t floor_of(Host& host, const Bundle& bundle);
 
 }  // namespace makina

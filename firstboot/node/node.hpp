@@ -57,6 +57,15 @@ struct Handover {
 /// The clock is not below clock_floor, and is kept.
 [[nodiscard]] Outcome ask_time(Host& host, const Bundle& bundle);
 [[nodiscard]] Outcome do_time(Host& host, const Bundle& bundle);
+/// Doubt of the time that is kept: a time server may have been wrong once. What is kept is written anew as soon as the
+/// synchronised clock has been an hour below it and more at each look for ten minutes.
+class Doubt {
+  public:
+    void look(Host& host);
+
+  private:
+    std::optional<std::int64_t> since_;  ///< uptime
+};
 /// cgroup controllers, swap, modules, sysctls, room, architecture and board.
 [[nodiscard]] Outcome ask_preflight(Host& host, const Bundle& bundle);
 [[nodiscard]] Outcome do_preflight(Host& host, const Bundle& bundle);

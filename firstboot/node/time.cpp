@@ -8,6 +8,8 @@ namespace {
 
 /// The card wears out with every write.
 constexpr std::int64_t an_hour = 3600;
+/// Seconds for which time servers have to contradict what is remembered, before they are believed.
+constexpr std::int64_t long_enough = 600;
 
 /// Whether the time is worth to be remembered: a time server has set it, it is another one than what is remembered,
 /// and it is not beyond the bundle's end, so that a wrong time server cannot move the floor past that for ever.
@@ -18,6 +20,17 @@ bool should_remember(Host& host, const Bundle& bundle, const Moment& moment) {
         return !known || moment.now - static_cast<std::int64_t>(*known) >= an_hour;
     } catch (const Error&) {
         return true;
+    }
+}
+
+/// What is remembered is later than a time server says it is now.
+bool is_contradicted(Host& host, const Moment& moment) {
+    if (!moment.synced) return false;
+    try {
+        const auto known = remembered_number(host, kept::clock);
+        return known && static_cast<std::int64_t>(*known) - moment.now > an_hour;
+    } catch (const Error&) {
+        return false;
     }
 }
 
@@ -39,6 +52,19 @@ Outcome do_time(Host& host, const Bundle& bundle) {
         remember_number(host, kept::clock, static_cast<std::uint64_t>(moment.now));
     }
     return ask_time(host, bundle);
+}
+
+void Doubt::look(Host& host) {
+    const Moment moment = host.moment();
+    const std::int64_t uptime = host.uptime();
+    if (!is_contradicted(host, moment)) {
+        since_.reset();
+        return;
+    }
+    if (!since_) since_ = uptime;
+    if (uptime - *since_ < long_enough) return;
+    remember_number(host, kept::clock, static_cast<std::uint64_t>(moment.now));
+    since_.reset();
 }
 
 }  // namespace makina

@@ -1,6 +1,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <functional>
+#include <memory>
+
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/node/node.hpp"
 #include "firstboot/run.hpp"
@@ -53,9 +57,10 @@ TEST(Clock, DecidesAboutEveryBundleAsItShould) {
                     FakeHost host(machine);
                     if (known > 0) host.put(kept::clock, std::to_string(known) + "\n");
                     machine.moment = clock.moment;
-                    // The floor: the image's day, the issue, the time that is remembered.
+                    // The floor: the image's day, the issue, and until a time server has spoken what is remembered.
                     std::int64_t expected_now = clock.moment.now;
-                    for (const std::int64_t least : {issued - a_day, bundle.issued, known}) {
+                    const std::int64_t remembered = clock.moment.synced ? 0 : known;
+                    for (const std::int64_t least : {issued - a_day, bundle.issued, remembered}) {
                         if (expected_now < least) expected_now = least;
                     }
                     const bool expired = clock.moment.synced && expected_now > bundle.expires;
@@ -151,6 +156,63 @@ TEST(Clock, IsRememberedEveryHourAndOnlyIfATimeServerHasSetIt) {
     EXPECT_LE(later->changes.size(), 24U);
     EXPECT_THAT(later->changes, testing::Each("write /var/lib/makina/clock"));
     EXPECT_GE(std::stoll(joined.files.at(kept::clock).content), joined.moment.now - 3700);
+}
+
+/// A joined node that remembers a time half a year ahead, from a time server that was wrong.
+class Misled : public testing::Test {
+  protected:
+    static constexpr std::int64_t wrong = issued + 180 * a_day;
+
+    Misled() {
+        run_to_end(*host_of(machine, role));
+        power_cycle(machine);
+        host = host_of(machine, role);
+        host->put(kept::clock, std::to_string(wrong) + "\n");
+        host->world = [this](FakeHost& one) {
+            const std::int64_t uptime = one.machine.uptime;
+            if (uptime < 100) return;
+            one.machine.moment = {is_right(uptime) ? issued + 2 * a_day + uptime : wrong + uptime, true};
+        };
+    }
+    [[nodiscard]] std::ptrdiff_t times(const std::string& change) const {
+        return std::ranges::count(host->changes, change);
+    }
+    void run_until(std::int64_t uptime) {
+        host->stop_at = uptime;
+        EXPECT_EQ(run(*host, {}), Ending::stopped);
+    }
+
+    FakeMachine machine = new_machine(role);
+    std::unique_ptr<FakeHost> host;
+    std::function<bool(std::int64_t)> is_right = [](std::int64_t) { return true; };
+};
+
+TEST_F(Misled, TheClockIsNotHeldToWhatIsRememberedOnceATimeServerSaysOtherwise) {
+    run_until(500);
+    EXPECT_LT(machine.moment.now, issued + 3 * a_day);
+    // Before that it is all that the node has.
+    EXPECT_EQ(times("set clock"), 1);
+    EXPECT_EQ(times("write /var/lib/makina/clock"), 0);
+}
+
+TEST_F(Misled, WhatIsRememberedIsWrittenAnewAfterTenMinutes) {
+    run_until(1200);
+    EXPECT_LT(machine.moment.now, issued + 3 * a_day);
+    EXPECT_EQ(times("write /var/lib/makina/clock"), 1);
+    EXPECT_LT(std::stoll(host->text(kept::clock)), issued + 3 * a_day);
+    // The next power-on has a floor that is right.
+    power_cycle(machine);
+    host = host_of(machine, role);
+    host->world = nullptr;
+    run_until(100);
+    EXPECT_LT(machine.moment.now, issued + 3 * a_day);
+    EXPECT_GE(machine.moment.now, issued + 2 * a_day);
+}
+
+TEST_F(Misled, ATimeServerThatIsWrongForMinutesIsNotBelieved) {
+    is_right = [](std::int64_t uptime) { return uptime % 900 < 400; };
+    run_until(5000);
+    EXPECT_GE(std::stoll(host->text(kept::clock)), wrong);
 }
 
 TEST(Clock, ThatIsDamagedOnTheCardIsWrittenAnew) {

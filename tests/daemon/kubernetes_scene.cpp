@@ -17,6 +17,10 @@ void phase(FakeHost& host, const std::string& name, const std::function<void()>&
     host.net_change("kubeadm phase " + name, work);
 }
 
+bool has_content(const FakeHost& host, const std::string& path) {
+    return !host.text(path).empty();
+}
+
 bool is_control_plane(const FakeHost& host) {
     return host.has("/etc/kubernetes/pki/ca.key");
 }
@@ -48,6 +52,33 @@ std::string objection(const FakeHost& host) {
     return "";
 }
 
+/// What kubeadm makes of the authorities' keys. What it finds it keeps, if it can be read.
+Answer make_certificates(FakeHost& host) {
+    for (const std::string name : {"apiserver", "apiserver-kubelet-client", "front-proxy-client", "etcd/server"}) {
+        const std::string path = "/etc/kubernetes/pki/" + name;
+        if (!host.has(path + ".crt") && !host.has(path + ".key")) {
+            phase(host, "certs " + name, [&] {
+                host.put(path + ".key", "key of " + name + "\n", root_only);
+                host.put(path + ".crt", "certificate of " + name + "\n");
+            });
+        }
+        if (has_content(host, path + ".crt") && has_content(host, path + ".key")) continue;
+        return {1, "", "error execution phase certs: failure loading " + name + " certificate\n"};
+    }
+    return {};
+}
+
+/// What makes kubeadm fail that goes on with the files of an earlier run; empty if nothing does.
+std::string unreadable(const FakeHost& host) {
+    for (const std::string name : {"admin.conf", "kubelet.conf"}) {
+        const std::string path = "/etc/kubernetes/" + name;
+        if (host.has(path) && !has_content(host, path)) {
+            return "error execution phase kubeconfig: failed to load " + path + ": invalid configuration\n";
+        }
+    }
+    return "";
+}
+
 Answer init(FakeHost& host, const std::vector<std::string>& argv) {
     if (says(argv, "phase")) {
         phase(host, "kubeconfig", [&] { host.put(argv.back() + "/admin.conf", "kind: Config\n", root_only); });
@@ -57,6 +88,8 @@ Answer init(FakeHost& host, const std::vector<std::string>& argv) {
         if (const std::string reason = objection(host); !reason.empty()) return {1, "", reason};
     }
     if (!is_control_plane(host)) return {1, "", "error execution phase certs: no key\n"};
+    if (Answer made = make_certificates(host); made.status != 0) return made;
+    if (const std::string reason = unreadable(host); !reason.empty()) return {1, "", reason};
     phase(host, "kubeconfig", [&] { host.put("/etc/kubernetes/admin.conf", "kind: Config\n", root_only); });
     phase(host, "kubelet-start", [&] { start_kubelet(host, "https://192.168.3.240:9000"); });
     phase(host, "control-plane", [&] { put_pods(host); });
@@ -113,7 +146,7 @@ Answer reset(FakeHost& host) {
 }  // namespace
 
 bool has_etcd_pod(const FakeHost& host) {
-    return host.has(manifests + std::string("etcd.yaml")) && host.has("/run/active/kubelet");
+    return has_content(host, manifests + std::string("etcd.yaml")) && host.has("/run/active/kubelet");
 }
 
 Answer kubeadm(FakeHost& host, const std::vector<std::string>& argv, const std::function<std::string()>& etcd) {
@@ -139,7 +172,7 @@ Response ask_api_server(FakeHost& host, const Request& request, bool cluster_ans
     const std::string own =
         host.machine.interfaces.at(0).addresses.empty() ? std::string() : host.machine.interfaces.at(0).addresses[0];
     const bool at_home = request.port == 6443 && request.address == own.substr(0, own.find('/')) &&
-                         host.has(manifests + std::string("kube-apiserver.yaml")) && has_etcd_pod(host);
+                         has_content(host, manifests + std::string("kube-apiserver.yaml")) && has_etcd_pod(host);
     const bool at_balancer = request.port == 9000 && request.address == "192.168.3.240" && cluster_answers;
     if (!at_home && !at_balancer) return {0, "", "connection refused", false};
     if (request.target == "/readyz") return {200, "ok", "", true};

@@ -193,7 +193,7 @@ void go_on(FakeHost& host, const std::string& role) {
     if (machine.uptime >= 20 && !machine.moment.synced)
         machine.moment = {std::max(machine.moment.now, issued + a_day), true};
     if (!has_keys(host, role)) return;
-    if (runs_kubelet(role) && !host.has("/etc/kubernetes/kubelet.conf")) return;
+    if (runs_kubelet(role) && host.text("/etc/kubernetes/kubelet.conf").empty()) return;
     for (const std::string& unit : units_of(role)) {
         if (!host.has("/run/active/" + unit)) start(host, unit);
     }

@@ -240,8 +240,8 @@ TEST(Waiting, AKubeletThatDoesNotRunHasNotJoined) {
     const auto host = host_of(machine, "worker");
     host->world = nullptr;
     host->programs["systemctl"] = starts_nothing;
-    host->put("/etc/kubernetes/kubelet.conf", "");
-    host->put("/var/lib/kubelet/config.yaml", "");
+    host->put("/etc/kubernetes/kubelet.conf", "kind: Config\n");
+    host->put("/var/lib/kubelet/config.yaml", "kind: KubeletConfiguration\n");
     RunOptions options;
     options.most_rounds = 3;
     EXPECT_EQ(run(*host, options), Ending::stopped);

@@ -1,6 +1,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <set>
+
+#include "firstboot/bundle/payload.hpp"
+#include "firstboot/join/kubeadm.hpp"
+#include "firstboot/node/node.hpp"
 #include "firstboot/run.hpp"
 #include "tests/daemon/kubernetes_scene.hpp"
 #include "tests/daemon/scene.hpp"
@@ -15,39 +21,67 @@ using Kind = Accident::Kind;
 struct Fault {
     const char* name;
     Kind kind;
+    bool loses = false;  ///< what kubeadm has written and nobody has synced is there without content
 };
 
 constexpr Fault faults[] = {{"the power goes before it", Kind::cut_before},
                             {"the power goes after it", Kind::cut_after},
+                            {"the power goes after it and takes what was written", Kind::cut_after, true},
                             {"kubeadm gives up before it", Kind::fail_before},
                             {"kubeadm gives up after it", Kind::fail_after}};
+
+/// Files that kubeadm and the kubelet write, and not the daemon.
+bool is_kubeadms(const std::string& path) {
+    const auto is_below = [&](std::string_view folder) { return path.rfind(folder, 0) == 0; };
+    const bool conf =
+        is_below("/etc/kubernetes/") && path.ends_with(".conf") && path.find('/', 16) == std::string::npos;
+    return conf || is_below("/etc/kubernetes/manifests/") || is_below("/var/lib/kubelet/");
+}
 
 class Phases : public testing::TestWithParam<std::string> {
   protected:
     FakeMachine machine = new_machine(GetParam());
+    std::set<std::string> synced;
 
+    std::unique_ptr<FakeHost> powered_on() {
+        auto host = host_of(machine, GetParam());
+        host->programs["sync"] = [this](FakeHost&, const std::vector<std::string>& argv) {
+            synced.insert(argv.begin() + 1, argv.end());
+            return Answer{};
+        };
+        return host;
+    }
+    void lose_what_is_not_synced() {
+        for (auto& [path, file] : machine.files) {
+            if (is_kubeadms(path) && !synced.contains(path)) file.content.clear();
+        }
+    }
     /// kubeadm's own steps among the changes of an undisturbed first boot, counted from 1.
     std::map<std::size_t, std::string> phases() {
-        const auto host = host_of(machine, GetParam());
+        const auto host = powered_on();
         run_to_end(*host);
         std::map<std::size_t, std::string> found;
         for (std::size_t at = 0; at < host->changes.size(); ++at) {
             const std::string& change = host->changes[at];
-            if (change.rfind("kubeadm phase ", 0) == 0 || change.rfind("run kubeadm ", 0) == 0) found[at + 1] = change;
+            for (const std::string kind : {"kubeadm phase ", "run kubeadm ", "write /var/lib/makina/kubeadm"}) {
+                if (change.rfind(kind, 0) == 0) found[at + 1] = change;
+            }
         }
         return found;
     }
     /// Runs into the fault, and then to the end without another one.
     void suffer(std::size_t at, const Fault& fault) {
         machine = new_machine(GetParam());
-        const auto host = host_of(machine, GetParam());
+        synced.clear();
+        const auto host = powered_on();
         host->accident = Accident{fault.kind, at};
         try {
             run_to_end(*host);
         } catch (const Cut&) {
+            if (fault.loses) lose_what_is_not_synced();
             power_cycle(machine);
-            const bool runs = machine.files.contains("/etc/kubernetes/kubelet.conf");
-            const auto again = host_of(machine, GetParam());
+            const auto again = powered_on();
+            const bool runs = !again->text("/etc/kubernetes/kubelet.conf").empty();
             // The cluster misses a node whose kubelet has gone.
             if (!runs && again->has(outside_node)) again->put(outside_node, "NotReady");
             run_to_end(*again);
@@ -57,7 +91,7 @@ class Phases : public testing::TestWithParam<std::string> {
 
 TEST_P(Phases, AreBegunAgainWhateverGoesWrong) {
     const std::string expected = [&] {
-        const auto host = host_of(machine, GetParam());
+        const auto host = powered_on();
         run_to_end(*host);
         return essence(machine);
     }();
@@ -72,6 +106,98 @@ TEST_P(Phases, AreBegunAgainWhateverGoesWrong) {
             count("cases_failed", HasFailure() ? 1 : 0);
             if (HasFailure()) return;
         }
+    }
+}
+
+/// A card whose bundle has the authorities only, as kubeadm makes the rest; each of its certificates and keys is there
+/// without content once, and one of them is not there at all.
+TEST(Kubeadm, MakesCertificatesAgainThatAPowerCutHasEmptied) {
+    const std::string pki = "/etc/kubernetes/pki/";
+    const std::vector<std::string> names = {"apiserver", "apiserver-kubelet-client", "front-proxy-client",
+                                            "etcd/server"};
+    Bundle bundle = bundle_of("control-plane");
+    std::erase_if(bundle.payloads, [&](const Payload& payload) {
+        const std::string path(payload_kind("control-plane", payload.name)->path);
+        return std::ranges::any_of(
+            names, [&](const std::string& name) { return path == pki + name + ".crt" || path == pki + name + ".key"; });
+    });
+    const auto powered_on = [](FakeMachine& machine) {
+        auto host = host_of(machine, "control-plane");
+        host->after_change = nullptr;
+        host->world = [](FakeHost& one) {
+            if (one.machine.uptime >= 20) one.machine.moment = {issued + a_day, true};
+        };
+        return host;
+    };
+    for (const std::string& name : names) {
+        for (const std::string end : {".crt", ".key"}) {
+            for (const bool gone : {false, true}) {
+                FakeMachine machine = new_machine("control-plane");
+                machine.files[kept::bundle].content = seal(bundle, first_signer());
+                const auto first = powered_on(machine);
+                first->programs["kubeadm"] = [good = first->programs["kubeadm"]](FakeHost& one,
+                                                                                 const std::vector<std::string>& argv) {
+                    (void)good(one, argv);
+                    throw Cut{};
+                    return Answer{};
+                };
+                EXPECT_THROW(run_to_end(*first), Cut);
+                ASSERT_TRUE(first->has(pki + name + end));
+                if (gone) machine.files.erase(pki + name + end);
+                if (!gone) machine.files[pki + name + end].content.clear();
+                // The authorities are the bundle's, and what a person has put there stays.
+                machine.files[pki + "ca.crt"].content.clear();
+                first->put(pki + "oidc-ca.crt", "");
+                power_cycle(machine);
+                const auto again = powered_on(machine);
+                run_to_end(*again);
+                EXPECT_EQ(again->text(pki + name + ".crt"), "certificate of " + name + "\n");
+                EXPECT_EQ(again->text(pki + name + ".key"), "key of " + name + "\n");
+                EXPECT_NE(again->text(pki + "ca.crt"), "");
+                EXPECT_TRUE(again->has(pki + "oidc-ca.crt"));
+            }
+        }
+    }
+}
+
+TEST(Kubeadm, GivesTheKubeletAnotherCertificateIfAPowerCutHasEmptiedItsOwn) {
+    FakeMachine machine = new_machine("control-plane");
+    const auto first = host_of(machine, "control-plane");
+    first->programs["kubeadm"] = [good = first->programs["kubeadm"]](FakeHost& one,
+                                                                     const std::vector<std::string>& argv) {
+        (void)good(one, argv);
+        throw Cut{};
+        return Answer{};
+    };
+    EXPECT_THROW(run_to_end(*first), Cut);
+    const std::string pair = "/var/lib/kubelet/pki/kubelet-client-2026-09-21-14-13-20.pem";
+    const std::string current = "/var/lib/kubelet/pki/kubelet-client-current.pem";
+    first->put(pair, "");
+    first->put(current, pair);
+    machine.files[current].kind = PathFacts::Kind::symlink;
+    first->put("/etc/kubernetes/kubelet.conf", "client-certificate: " + current + "\n", {0600, "root", "root"});
+    power_cycle(machine);
+    const auto again = host_of(machine, "control-plane");
+    run_to_end(*again);
+    EXPECT_FALSE(again->has(pair));
+    EXPECT_FALSE(again->has(current));
+    EXPECT_EQ(again->text("/etc/kubernetes/kubelet.conf").find(current), std::string::npos);
+}
+
+TEST(Kubeadm, JoinsAWorkerAgainWhoseFilesAreEmptyBeforeItIsSealed) {
+    for (const std::string path : {"/etc/kubernetes/kubelet.conf", "/var/lib/kubelet/config.yaml"}) {
+        FakeMachine machine = new_machine("worker");
+        const auto first = host_of(machine, "worker");
+        first->after_change = [](FakeHost& one) {
+            if (one.text(KubeadmRecord::path).find("finished") != std::string::npos) throw Cut{};
+        };
+        EXPECT_THROW(run_to_end(*first), Cut);
+        machine.files.at(path).content.clear();
+        power_cycle(machine);
+        const auto again = host_of(machine, "worker");
+        again->put(outside_node, "NotReady");
+        run_to_end(*again);
+        EXPECT_NE(again->text(path), "") << path;
     }
 }
 

@@ -45,7 +45,7 @@ class ControlPlaneReplacement : public ThirdCard {
             return answer;
         };
         host->world = [this](FakeHost& one) {
-            if (one.has("/etc/kubernetes/kubelet.conf")) {
+            if (!one.text("/etc/kubernetes/kubelet.conf").empty()) {
                 one.put("/run/active/kubelet", "");
                 one.put(outside_node, "Ready");
             }
@@ -70,7 +70,7 @@ class ControlPlaneReplacement : public ThirdCard {
     /// A Node whose kubelet has gone is no longer Ready after a while.
     void while_off() override {
         FakeHost host(machine);
-        const bool is_known = host.has(outside_node) && !host.has("/etc/kubernetes/kubelet.conf");
+        const bool is_known = host.has(outside_node) && host.text("/etc/kubernetes/kubelet.conf").empty();
         if (is_known) host.put(outside_node, "NotReady");
     }
     void expect_waiting_without_kubelet(const std::string& words) {
@@ -98,6 +98,32 @@ TEST_F(ControlPlaneReplacement, TriesAgainAfterAFaultAtEveryStep) {
     fail_everywhere("cases");
 }
 
+TEST_F(ControlPlaneReplacement, BeginsAnewIfAPowerCutHasEmptiedWhatKubeadmWrote) {
+    for (const std::string path : {"/etc/kubernetes/kubelet.conf", "/var/lib/kubelet/config.yaml"}) {
+        begin_anew();
+        const auto host = powered_on();
+        host->programs["kubeadm"] = [good = host->programs["kubeadm"]](FakeHost& one,
+                                                                       const std::vector<std::string>& argv) {
+            Answer answer = good(one, argv);
+            if (argv.at(1) == "join") throw Cut{};
+            return answer;
+        };
+        EXPECT_THROW((void)run_for(*host), Cut) << path;
+        machine.files.at(path).content.clear();
+        power_cycle(machine);
+        while_off();
+        // Its kubelet does not run with it.
+        FakeHost(machine).put(outside_node, "NotReady");
+        const auto again = powered_on();
+        EXPECT_EQ(run_for(*again), Ending::joined) << path << ": " << again->lines.back();
+        EXPECT_EQ(again->text(outside_node), "Ready") << path;
+        EXPECT_NE(again->text(path), "") << path;
+        // What its etcd had is kept beside, and only that member has gone, while the others were well.
+        EXPECT_THAT(machine.files, testing::Contains(testing::Key(HasSubstr("/etcd-of-a-join-that-failed-")))) << path;
+        EXPECT_EQ(etcd.wrongs(), std::vector<std::string>{"a member was removed that had got its vote"}) << path;
+    }
+}
+
 TEST_F(ControlPlaneReplacement, AKubeletThatSpeaksToItsOwnApiServerGoesOnDoingSo) {
     const auto host = powered_on();
     const auto before = host->programs["kubeadm"];
@@ -109,6 +135,25 @@ TEST_F(ControlPlaneReplacement, AKubeletThatSpeaksToItsOwnApiServerGoesOnDoingSo
     };
     EXPECT_EQ(run_for(*host), Ending::joined) << host->lines.back();
     EXPECT_EQ(host->text("/etc/kubernetes/kubelet.conf"), own);
+}
+
+TEST_F(ControlPlaneReplacement, JoinsWithoutATimeServerAfterFiveMinutes) {
+    const auto host = powered_on();
+    host->world = [others = host->world](FakeHost& one) {
+        others(one);
+        one.machine.moment.synced = false;
+    };
+    std::int64_t begun = 0;
+    host->programs["kubeadm"] = [&begun, good = host->programs["kubeadm"]](FakeHost& one,
+                                                                           const std::vector<std::string>& argv) {
+        if (begun == 0) begun = one.machine.uptime;
+        return good(one, argv);
+    };
+    EXPECT_EQ(run_for(*host), Ending::joined) << host->lines.back();
+    expect_done("");
+    EXPECT_GE(begun, 300);
+    EXPECT_LT(begun, 400);
+    EXPECT_THAT(host->statuses.back().notice, HasSubstr("no time server had set the clock when kubeadm began"));
 }
 
 TEST_F(ControlPlaneReplacement, WaitsWhileTheClusterSeesTheOldOne) {
