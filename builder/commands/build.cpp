@@ -73,7 +73,9 @@ std::filesystem::path output_of(const BuildOptions& options, const Node& node) {
 class Keyring {
   public:
     Keyring(const BuildOptions& options, const Profile& profile, Reporter& reporter)
-        : options_(options), profile_(profile), reporter_(reporter) {}
+        : options_(options), profile_(profile), reporter_(reporter) {
+        if (options_.replaces) require_keys();
+    }
 
     /// What the node carries besides its files. Takes the node's next epoch unless it is to have no bundle.
     /// `snapshot` is the SHA-256 of the one that etcd begins with, or empty.
@@ -123,7 +125,17 @@ class Keyring {
         keys_->postpone();
         if (!made) return;
         reporter_.step("keys", "the cluster's keys were made in " + folder_.string() +
-                                   ": keep that folder, and back it up with makina-image keys backup FILE");
+                                   ": keep that folder, and back it up with makina-image keys backup FILE" +
+                                   same_keys(options_.profile, options_.keyring));
+    }
+
+    /// A card with keys that are made now would belong to another cluster than the dead node.
+    void require_keys() const {
+        const std::filesystem::path folder = keys_folder_of(profile_.name, options_.keyring);
+        if (keys_folder(folder) != KeysFolder::missing) return;
+        throw Error("there are no keys of the cluster " + profile_.name + " in " + folder.string() +
+                    ": a node is replaced with the keys that its cluster has; say --keys FOLDER, or put them back "
+                    "with makina-image keys restore");
     }
 
     void begin_formation(const std::string& snapshot) {

@@ -22,7 +22,7 @@ class Mistake : public Error {
 [[nodiscard]] std::filesystem::path project_folder();
 /// profiles/makina.yaml of the project, unless a profile is named.
 [[nodiscard]] std::filesystem::path profile_or_default(const std::filesystem::path& profile);
-/// $XDG_CACHE_HOME/makina or ~/.cache/makina, unless a folder is named. Absolute.
+/// $XDG_CACHE_HOME/makina or .cache/makina in home_folder(), unless a folder is named. Absolute.
 [[nodiscard]] std::filesystem::path cache_or_default(const std::filesystem::path& cache);
 
 /// The node's daemon for an architecture, as it was compiled beside this program; throws Error with what to do if it

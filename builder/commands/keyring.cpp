@@ -7,6 +7,7 @@
 #include <ctime>
 
 #include "builder/commands/cluster.hpp"
+#include "builder/commands/home.hpp"
 #include "builder/commands/passphrase.hpp"
 
 namespace makina {
@@ -32,6 +33,17 @@ Keys open_existing(const std::filesystem::path& folder, const std::string& clust
     throw Error("an unknown kind of folder");
 }
 
+/// As it has to be typed in a shell.
+std::string as_word(const std::string& text) {
+    const bool is_plain = text.find_first_not_of(
+                              "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                              "/._-+=:,@%") == std::string::npos;
+    if (is_plain) return text;
+    std::string quoted = "'";
+    for (const char letter : text) quoted += letter == '\'' ? std::string("'\\''") : std::string(1, letter);
+    return quoted + "'";
+}
+
 }  // namespace
 
 void add_keyring_options(CLI::App& app, KeyringOptions& options) {
@@ -48,9 +60,7 @@ std::filesystem::path default_keys_folder(const std::string& cluster) {
     if (const char* const folder = std::getenv("XDG_CONFIG_HOME"); folder != nullptr && *folder != '\0') {
         return std::filesystem::path(folder) / "makina" / cluster;
     }
-    if (const char* const home = std::getenv("HOME"); home != nullptr && *home != '\0') {
-        return std::filesystem::path(home) / ".config/makina" / cluster;
-    }
+    if (const auto home = home_folder(); !home.empty()) return home / ".config/makina" / cluster;
     throw Mistake("neither XDG_CONFIG_HOME nor HOME is set: say --keys FOLDER");
 }
 
@@ -60,6 +70,17 @@ std::filesystem::path keys_folder_of(const std::string& cluster, const KeyringOp
             .lexically_normal();
     // A folder named with a slash at its end has an empty last name.
     return folder.has_filename() ? folder : folder.parent_path();
+}
+
+std::string same_keys(const std::filesystem::path& profile, const KeyringOptions& options) {
+    std::string words;
+    const auto add = [&](const char* option, const std::filesystem::path& value) {
+        if (!value.empty()) words += std::string(" ") + option + " " + as_word(value.string());
+    };
+    add("--profile", profile);
+    add("--keys", options.folder);
+    add("--passphrase-file", options.passphrase_file);
+    return words;
 }
 
 Keys open_keys(const std::string& cluster, const KeyringOptions& options) {

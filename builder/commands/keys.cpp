@@ -141,7 +141,10 @@ int make(const KeysOptions& options) {
     const std::filesystem::path folder = keys_folder_of(profile.name, options.keyring);
     std::cout << (made ? "made the keys of the cluster " : "there are keys of the cluster ") << profile.name << " in "
               << folder.string() << ", cluster id " << keys.cluster_id() << '\n';
-    if (made) std::cout << "whoever has this folder owns the cluster: makina-image keys backup FILE makes a copy\n";
+    if (made) {
+        std::cout << "whoever has this folder owns the cluster: makina-image keys backup FILE"
+                  << same_keys(options.profile, options.keyring) << " makes a copy\n";
+    }
     return 0;
 }
 
@@ -188,17 +191,23 @@ std::string backup_passphrase(const KeysOptions& options, bool fresh) {
 
 int backup(const KeysOptions& options) {
     if (std::filesystem::exists(options.backup)) throw Mistake(options.backup.string() + " exists already");
-    const Keys keys = open_keys(options.cluster().name, options.keyring);
+    const std::string cluster = options.cluster().name;
+    const Keys keys = open_keys(cluster, options.keyring);
+    std::cerr << "backing up the keys of the cluster " << cluster << " in "
+              << keys_folder_of(cluster, options.keyring).string() << '\n';
     keys.backup(options.backup, backup_passphrase(options, true));
-    std::cout << "wrote " << options.backup.string() << "; without its passphrase nobody can read it\n";
+    std::cout << "wrote " << options.backup.string() << ": the keys of the cluster " << cluster << " (id "
+              << keys.cluster_id() << ") in " << keys_folder_of(cluster, options.keyring).string()
+              << "; without its passphrase nobody can read it\n";
     return 0;
 }
 
 int restore(const KeysOptions& options) {
-    const std::filesystem::path folder = keys_folder_of(options.cluster().name, options.keyring);
+    const std::string cluster = options.cluster().name;
+    const std::filesystem::path folder = keys_folder_of(cluster, options.keyring);
     if (keys_folder(folder) != KeysFolder::missing) throw Mistake("there are keys in " + folder.string() + " already");
-    restore_keys(options.backup, folder, backup_passphrase(options, false));
-    std::cout << "put the keys back into " << folder.string() << '\n';
+    restore_keys(options.backup, folder, cluster, backup_passphrase(options, false));
+    std::cout << "put the keys of the cluster " << cluster << " back into " << folder.string() << '\n';
     return 0;
 }
 

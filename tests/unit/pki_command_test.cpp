@@ -118,6 +118,76 @@ TEST_F(KeysCommand, BacksUpAndRestores) {
               "2 " + passphrase.string() + " has no passphrase of 1 to 1024 characters on its first line\n");
 }
 
+TEST_F(KeysCommand, BacksUpWhatItNamesAndRestoresItOnlyUnderItsOwnName) {
+    std::string text = slurp(std::string(MAKINA_SOURCE) + "/profiles/makina.yaml");
+    text.replace(text.find("name: makina"), 12, "name: attic");
+    const auto attic = scratch_.write("my attic.yaml", text).string();
+    const auto passphrase = scratch_.write("passphrase", "of the backup\n").string();
+    const std::string made = output({"keys", "--profile", attic});
+    EXPECT_NE(made.find("makina-image keys backup FILE --profile '" + attic + "' makes a copy\n"), std::string::npos)
+        << made;
+    const auto file = (scratch_ / "backup").string();
+    const std::string said =
+        output({"keys", "backup", file, "--profile", attic, "--backup-passphrase-file", passphrase});
+    EXPECT_EQ(said.rfind("wrote " + file + ": the keys of the cluster attic (id ", 0), 0U) << said;
+    EXPECT_NE(said.find(") in " + (scratch_ / "config/makina/attic").string() + "; "), std::string::npos) << said;
+    EXPECT_EQ(refusal({"keys", "restore", file, "--backup-passphrase-file", passphrase}),
+              "1 makina-image: " + file +
+                  ": it has the keys of the cluster attic, not of makina: say --profile FILE with that of attic\n");
+    EXPECT_FALSE(std::filesystem::exists(folder()));
+}
+
+/// sudo makes us root and HOME root's own. What is tested needs to be root.
+class Sudo : public KeysCommand {
+  protected:
+    void SetUp() override {
+        if (geteuid() != 0) GTEST_SKIP() << "only root can be what sudo makes";
+    }
+    Result by_sudo(std::vector<std::string> arguments) const {
+        arguments.insert(arguments.begin(), {"env", "-u", "XDG_CONFIG_HOME", "-u", "XDG_CACHE_HOME", MAKINA_IMAGE});
+        return run({.argv = arguments,
+                    .environment = {{"HOME", "/root"}, {"SUDO_UID", "65534"}, {"MAKINA_HOME", MAKINA_SOURCE}}});
+    }
+};
+
+TEST_F(Sudo, LooksForTheKeysOfWhoCalledIt) {
+    EXPECT_EQ(by_sudo({"keys", "show"}).errors,
+              "makina-image: there are no keys in /nonexistent/.config/makina/makina: makina-image keys makes them\n");
+    const Result named = by_sudo({"keys", "show", "--keys", folder().string()});
+    EXPECT_NE(named.errors.find("no keys in " + folder().string()), std::string::npos) << named.errors;
+}
+
+TEST_F(Sudo, LeavesEveryFileToTheOwnerOfTheFolder) {
+    ASSERT_EQ(chown(scratch_.path().c_str(), 65534, 65534), 0);
+    (void)output({"keys"});
+    (void)card();
+    (void)output({"keys", "rotate"});
+    std::size_t seen = 0;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(scratch_ / "config")) {
+        struct stat facts {};
+        ASSERT_EQ(lstat(entry.path().c_str(), &facts), 0);
+        EXPECT_EQ(facts.st_uid, 65534U) << entry.path();
+        ++seen;
+    }
+    EXPECT_GT(seen, 10U);
+    // Without sudo they can be used afterwards.
+    const std::string words = in_child([&] {
+        become_nobody();
+        return std::to_string(Keys(folder(), "makina", "").ledger().size());
+    });
+    EXPECT_EQ(words, "1");
+}
+
+TEST_F(KeysCommand, MakesNoKeysForACardThatReplacesAnother) {
+    const std::string refused = refusal({"replace", "worker-1", "--output", (scratch_ / "out").string()});
+    EXPECT_EQ(refused.rfind("1 makina-image: ", 0), 0U) << refused;
+    EXPECT_NE(refused.find("there are no keys of the cluster makina in " + folder().string() +
+                           ": a node is replaced with the keys that its cluster has"),
+              std::string::npos)
+        << refused;
+    EXPECT_FALSE(std::filesystem::exists(folder()));
+}
+
 TEST_F(KeysCommand, TakesAPassphraseFromAFileAndNeverFromTheCommandLine) {
     const auto file = scratch_.write("passphrase", "correct horse\n").string();
     (void)output({"keys", "--passphrase-file", file});
