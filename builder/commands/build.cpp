@@ -6,14 +6,17 @@
 #include <chrono>
 #include <cstdlib>
 #include <deque>
+#include <exception>
 #include <future>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "builder/commands/flash.hpp"
+#include "builder/commands/interruption.hpp"
 #include "builder/commands/recipient.hpp"
 #include "builder/commands/snapshot.hpp"
 #include "builder/commands/terminal.hpp"
@@ -74,7 +77,11 @@ class Keyring {
   public:
     Keyring(const BuildOptions& options, const Profile& profile, Reporter& reporter)
         : options_(options), profile_(profile), reporter_(reporter) {
+        // What can be refused is refused before a base is made, which may take minutes.
         if (options_.replaces) require_keys();
+        if (!options_.dry_run) {
+            require_passphrase_has_use(keys_folder_of(profile_.name, options_.keyring), options_.keyring);
+        }
     }
 
     /// What the node carries besides its files. Takes the node's next epoch unless it is to have no bundle.
@@ -268,8 +275,17 @@ class Writers {
     /// Reports what is still to be reported, in the order in which it was added.
     void finish() {
         begin();
-        while (!writing_.empty()) report_first();
+        std::exception_ptr failed;
+        while (!writing_.empty()) {
+            try {
+                report_first();
+            } catch (const Error&) {
+                if (!failed) failed = std::current_exception();
+            }
+        }
+        if (failed) std::rethrow_exception(failed);
     }
+    [[nodiscard]] bool has_written(const Node& node) const { return written_.count(node.name) != 0; }
 
   private:
     /// Blocks alone keep a processor busy for a moment, and then wait for the disk.
@@ -304,6 +320,7 @@ class Writers {
             reporter_.image(first.node, written.path.string(), written.size, written.used, written.sha256,
                             seconds.count());
         });
+        written_.insert(first.node);
     }
 
     const BuildOptions& options_;
@@ -311,7 +328,33 @@ class Writers {
     Reporter& reporter_;
     std::vector<Decided> decided_;
     std::deque<Writing> writing_;
+    std::set<std::string> written_;
 };
+
+/// As `during`, but a mistake of the person stays one: the exit code tells it.
+void at_node(const Node& node, const std::function<void()>& work) {
+    std::string mistake;
+    during("building " + node.name, [&] {
+        try {
+            work();
+        } catch (const Mistake& error) {
+            mistake = error.what();
+        }
+    });
+    if (!mistake.empty()) throw Mistake("building " + node.name + ": " + mistake);
+}
+
+/// What failed, with the nodes that have no image now.
+[[noreturn]] void fail(const std::exception_ptr& failed, const std::vector<std::string>& missing) {
+    const std::string names = missing.empty() ? "" : "; no image was written of " + listed(missing);
+    try {
+        std::rethrow_exception(failed);
+    } catch (const Mistake& error) {
+        throw Mistake(error.what() + names);
+    } catch (const Error& error) {
+        throw Error(error.what() + names);
+    }
+}
 
 }  // namespace
 
@@ -321,24 +364,34 @@ int build(const BuildOptions& options) {
     const Profile profile = load_profile(profile_or_default(options.profile));
     const Node* const chosen = options.all ? nullptr : &node_named(profile, options.node);
     if (!options.restore.empty()) check_restore(profile, chosen);
+    const ClearedEnd end(abandon_images);
     Reporter reporter(options.json);
     ImageBuilder builder(options, profile, reporter);
     Writers writers(options, builder, reporter);
     const auto build_node = [&](const Node& node) {
-        during("building " + node.name,
-               [&] { return options.dry_run ? reporter.plan(builder.plan(node)) : writers.add(node); });
+        at_node(node, [&] { options.dry_run ? reporter.plan(builder.plan(node)) : writers.add(node); });
     };
-    try {
+    std::exception_ptr failed;
+    const auto try_to = [&](const std::function<void()>& work) {
+        try {
+            work();
+        } catch (const Error&) {
+            if (!failed) failed = std::current_exception();
+        }
+    };
+    try_to([&] {
         for (const Node& node : profile.nodes) {
             if (chosen == nullptr || chosen == &node) build_node(node);
         }
-    } catch (const Error&) {
-        // What was begun before is finished, and told.
-        writers.finish();
-        throw;
+    });
+    // What was begun before a fault is finished, and told.
+    try_to([&] { writers.finish(); });
+    if (!failed) return 0;
+    std::vector<std::string> missing;
+    for (const Node& node : profile.nodes) {
+        if (options.all && !options.dry_run && !writers.has_written(node)) missing.push_back(node.name);
     }
-    writers.finish();
-    return 0;
+    fail(failed, missing);
 }
 
 void add_node_options(CLI::App& command, BuildOptions& options) {

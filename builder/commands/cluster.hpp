@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "builder/base/base.hpp"
 #include "builder/plan.hpp"
@@ -29,10 +30,15 @@ class Mistake : public Error {
 /// was not.
 [[nodiscard]] std::filesystem::path daemon_for(Architecture architecture);
 
-/// Reads a profile; throws Mistake with every complaint, one a line, if there is one.
+/// Reads a profile that somebody has named; throws Mistake if it cannot be read.
+[[nodiscard]] ProfileReading read_named_profile(const std::filesystem::path& file);
+/// Reads a profile; throws Mistake with every complaint, one a line, if there is one, and if it cannot be read.
 [[nodiscard]] Profile load_profile(const std::filesystem::path& file);
 /// The node of that name; throws Mistake with what may have been meant.
 [[nodiscard]] const Node& node_named(const Profile& profile, const std::string& name);
+
+/// "lb-1, lb-2 and worker-1"
+[[nodiscard]] std::string listed(const std::vector<std::string>& names);
 
 /// How bases are to be got.
 struct BaseOptions {

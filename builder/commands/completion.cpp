@@ -98,7 +98,8 @@ void add_completion(CLI::App& app, int& exit_code) {
 
     const auto profile = std::make_shared<std::string>();
     CLI::App* const nodes = app.add_subcommand("nodes", "print the names of a profile's nodes, one a line");
-    nodes->add_option("profile", *profile, "the cluster's file (default: profiles/makina.yaml)")->type_name("FILE");
+    nodes->add_option("profile,--profile", *profile, "the cluster's file (default: profiles/makina.yaml)")
+        ->type_name("FILE");
     nodes->callback([profile, &exit_code] { exit_code = print_nodes(*profile); });
 }
 

@@ -15,7 +15,7 @@ namespace {
 
 std::string passphrase_of(const std::filesystem::path& folder, const KeyringOptions& options, bool fresh) {
     if (!options.passphrase_file.empty()) return passphrase_in(options.passphrase_file);
-    return ask_passphrase("the keys in " + folder.string(), fresh);
+    return ask_passphrase("the keys in " + folder.string(), fresh, "--passphrase-file");
 }
 
 Keys open_existing(const std::filesystem::path& folder, const std::string& cluster, const KeyringOptions& options) {
@@ -23,9 +23,7 @@ Keys open_existing(const std::filesystem::path& folder, const std::string& clust
         case KeysFolder::missing:
             throw Error("there are no keys in " + folder.string() + ": makina-image keys makes them");
         case KeysFolder::plain:
-            if (options.passphrase || !options.passphrase_file.empty()) {
-                throw Mistake("the keys in " + folder.string() + " have no passphrase: say none");
-            }
+            require_passphrase_has_use(folder, options);
             return {folder, cluster, ""};
         case KeysFolder::encrypted:
             return {folder, cluster, passphrase_of(folder, options, false)};
@@ -81,6 +79,13 @@ std::string same_keys(const std::filesystem::path& profile, const KeyringOptions
     add("--keys", options.folder);
     add("--passphrase-file", options.passphrase_file);
     return words;
+}
+
+void require_passphrase_has_use(const std::filesystem::path& folder, const KeyringOptions& options) {
+    const bool is_said = options.passphrase || !options.passphrase_file.empty();
+    if (is_said && keys_folder(folder) == KeysFolder::plain) {
+        throw Mistake("the keys in " + folder.string() + " have no passphrase: say none");
+    }
 }
 
 Keys open_keys(const std::string& cluster, const KeyringOptions& options) {

@@ -35,6 +35,8 @@ void add_keyring_options(CLI::App& app, KeyringOptions& options);
 
 /// Opens the cluster's keys. Throws Error, with the folder that was looked at, if there are none.
 [[nodiscard]] Keys open_keys(const std::string& cluster, const KeyringOptions& options);
+/// Throws Mistake if keys that are there have no passphrase, but one was said.
+void require_passphrase_has_use(const std::filesystem::path& folder, const KeyringOptions& options);
 /// As open_keys, but makes them if there are none; `made` says whether it did.
 [[nodiscard]] Keys open_or_make_keys(const std::string& cluster, const KeyringOptions& options, std::int64_t now,
                                      bool& made);

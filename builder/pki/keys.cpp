@@ -231,7 +231,9 @@ Keys::CardInUse Keys::card_in_use(const std::string& node) const {
 }
 
 std::vector<std::string> Keys::left_behind() const {
-    const std::string newest = fingerprint(state_->material.generations().back().authority);
+    const std::vector<Generation> generations = state_->material.generations();
+    if (generations.size() < 2) return {};
+    const std::string newest = fingerprint(generations.back().authority);
     std::set<std::string> seen;
     std::vector<std::string> nodes;
     const auto& entries = state_->ledger.entries;

@@ -127,8 +127,8 @@ class Keys {
     /// The newest card that was flashed, else the newest: an image that is only a file may have been built in vain.
     /// Throws Error if there is none.
     [[nodiscard]] CardInUse card_in_use(const std::string& node) const;
-    /// Nodes whose newest card, if it is not revoked, does not believe the newest signing authority: bundles do not
-    /// reach them any more after finish_rotation.
+    /// During a rotation: nodes whose newest card, if it is not revoked, does not believe the new signing authority.
+    /// No bundle reaches them after finish_rotation.
     [[nodiscard]] std::vector<std::string> left_behind() const;
     /// Notes that a card is not to be believed any more: the newest of the node, or the named one.
     void revoke(const std::string& node, const std::string& card);

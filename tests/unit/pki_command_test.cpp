@@ -76,12 +76,91 @@ TEST_F(KeysCommand, ShowsFingerprintsAndWhatWasIssued) {
     ASSERT_EQ(shown["bundles"].size(), 1U);
     EXPECT_EQ(shown["bundles"][0]["state"], "current");
     EXPECT_EQ(shown["bundles"][0]["card"], issued.card);
-    EXPECT_EQ(output({"keys", "revoke", "worker-1"}).rfind("the last card of worker-1 is noted as revoked", 0), 0U);
+    const std::string revoked = output({"keys", "revoke", "worker-1"});
+    EXPECT_EQ(revoked.rfind("the card " + issued.card + " of worker-1 (epoch 1, issued ", 0), 0U) << revoked;
+    EXPECT_NE(revoked.find(" to card) is noted as revoked: "), std::string::npos) << revoked;
+    EXPECT_EQ(refusal({"keys", "revoke", "worker-1"}), "1 makina-image: every card of worker-1 is revoked already\n");
     EXPECT_EQ(Json::parse(output({"keys", "show", "--json"}))["bundles"][0]["state"], "revoked");
     (void)card();
     const Json later = Json::parse(output({"keys", "show", "--json"}));
     EXPECT_EQ(later["bundles"][1]["epoch"], 2);
     EXPECT_EQ(output({"keys", "show"}).find("PRIVATE"), std::string::npos);
+}
+
+TEST_F(KeysCommand, RevokesTheCardThatWasFlashedRatherThanOneThatNeverWas) {
+    (void)output({"keys"});
+    const Issued flashed = card();
+    const auto note = [&](const Issued& issued, bool verified) {
+        FlashReceipt receipt;
+        receipt.node = "worker-1";
+        receipt.card = issued.card;
+        receipt.medium = "usb-Reader";
+        receipt.sha256 = std::string(64, '0');
+        receipt.verified = verified;
+        receipt.time = seconds_now();
+        Keys(folder(), "makina", "").note_flashed(receipt);
+    };
+    note(flashed, true);
+    const Issued failed = card();
+    note(failed, false);
+    const Issued interrupted = card();
+    const std::string said = output({"keys", "revoke", "worker-1"});
+    EXPECT_EQ(said.rfind("the card " + flashed.card + " of worker-1 (epoch 1, issued ", 0), 0U) << said;
+    EXPECT_NE(said.find(" onto usb-Reader) is noted as revoked: "), std::string::npos) << said;
+    for (const Issued& newer : {failed, interrupted}) {
+        EXPECT_NE(said.find("never flashed, and not revoked: the card " + newer.card), std::string::npos) << said;
+    }
+    // Of cards that never were flashed it is the newest, and whoever knows better names one.
+    EXPECT_EQ(output({"keys", "revoke", "worker-1"}).rfind("the card " + interrupted.card, 0), 0U);
+    EXPECT_EQ(output({"keys", "revoke", "worker-1", "--card", failed.card}).rfind("the card " + failed.card, 0), 0U);
+}
+
+TEST_F(KeysCommand, FinishesNoRotationThatLeavesACardBehind) {
+    (void)output({"keys"});
+    const auto issue = [&](const std::string& node) {
+        const Profile profile = clusters::pair();
+        (void)Keys(folder(), "makina", "")
+            .issue(recipient_of(profile, *profile.find(node)), true, seconds_now(), keyrings::year, "card");
+    };
+    for (const char* const node : {"worker-1", "master-1", "gateway-1"}) issue(node);
+    (void)output({"keys", "rotate"});
+    const std::string refused = refusal({"keys", "rotate", "--finish"});
+    EXPECT_EQ(refused.rfind("1 makina-image: the newest cards of gateway-1, master-1 and worker-1 would believe no "
+                            "signer any more: hand over a bundle (makina-image bundle create --role gateway-1) or "
+                            "write a new card (makina-image build --role gateway-1), ",
+                            0),
+              0U)
+        << refused;
+    issue("gateway-1");
+    (void)output({"bundle", "create", "--role", "master-1", "--output", (scratch_ / "makina.bundle").string()});
+    EXPECT_EQ(refusal({"keys", "rotate", "--finish"}).rfind("1 makina-image: the newest card of worker-1 would", 0),
+              0U);
+    EXPECT_EQ(Json::parse(output({"keys", "show", "--json"}))["keys"].size(), 10U);
+    EXPECT_EQ(refusal({"keys", "rotate", "--leave-behind"}).substr(0, 2), "2 ");
+    (void)output({"keys", "rotate", "--finish", "--leave-behind"});
+    EXPECT_EQ(Json::parse(output({"keys", "show", "--json"}))["keys"].size(), 8U);
+    // A card that is revoked has not to be reached.
+    (void)output({"keys", "rotate"});
+    for (const char* const node : {"worker-1", "master-1", "gateway-1"}) (void)output({"keys", "revoke", node});
+    (void)output({"keys", "rotate", "--finish"});
+}
+
+TEST_F(KeysCommand, NamesTheOptionOfTheBackupsPassphraseWhereThereIsNoTerminal) {
+    (void)output({"keys"});
+    const Result result =
+        run({.argv = {"setsid", MAKINA_IMAGE, "keys", "backup", (scratch_ / "backup").string()},
+             .environment = {{"XDG_CONFIG_HOME", (scratch_ / "config").string()}, {"MAKINA_HOME", MAKINA_SOURCE}}});
+    EXPECT_EQ(result.status, 2);
+    EXPECT_NE(result.errors.find(": say --backup-passphrase-file\n"), std::string::npos) << result.errors;
+}
+
+TEST_F(KeysCommand, RefusesAPassphraseThatHasNoUseBeforeABaseIsMade) {
+    (void)output({"keys"});
+    const auto file = scratch_.write("passphrase", "correct horse\n").string();
+    EXPECT_EQ(refusal({"build", "--role", "worker-1", "--passphrase-file", file, "--output", scratch_ / "out"}),
+              "2 the keys in " + folder().string() + " have no passphrase: say none\n");
+    EXPECT_EQ(refusal({"check", "nope.yaml"}).substr(0, 20), "2 reading nope.yaml:");
+    EXPECT_EQ(refusal({"check", "--json", "nope.yaml"}).substr(0, 20), "2 reading nope.yaml:");
 }
 
 TEST_F(KeysCommand, RotatesInTwoSteps) {
@@ -210,6 +289,9 @@ TEST_F(KeysCommand, HandsABundleOver) {
     EXPECT_EQ(refusal(create), "1 makina-image: worker-1 has no card yet: build its image first\n");
     EXPECT_FALSE(std::filesystem::exists(file));
     const Issued issued = card();
+    const std::string nowhere = (scratch_ / "nodir/x").string();
+    EXPECT_EQ(refusal({"bundle", "create", "--role", "worker-1", "--output", nowhere}),
+              "2 --output " + nowhere + ": there is no folder " + (scratch_ / "nodir").string() + "\n");
     const auto trust = scratch_.write("trust", issued.trust).string();
     (void)output(create);
     struct stat facts {};
@@ -232,12 +314,33 @@ TEST_F(KeysCommand, HandsABundleOver) {
     const std::string shown = output({"bundle", "show", file});
     EXPECT_NE(shown.find("\nseal          verified against the keys in "), std::string::npos) << shown;
     EXPECT_NE(shown.find("\ncard          " + issued.card + "\n"), std::string::npos);
+    EXPECT_NE(shown.find("\ngenesis       only joins\n"), std::string::npos) << shown;
     EXPECT_NE(shown.find("\npayload       kubelet.key, "), std::string::npos);
     EXPECT_EQ(shown.find("BEGIN"), std::string::npos) << "never a payload's bytes";
     const Json json = Json::parse(output({"bundle", "show", file, "--json"}));
     EXPECT_EQ(json["verified"], true);
     EXPECT_EQ(json["bundle"]["node"], "worker-1");
     EXPECT_EQ(json["payloads"].size(), 7U);
+}
+
+TEST_F(KeysCommand, ShowsWhetherACardMayBeginTheCluster) {
+    (void)output({"keys"});
+    const Profile profile = clusters::pair();
+    const auto shown = [&] {
+        const std::string sealed =
+            Keys(folder(), "makina", "")
+                .issue(recipient_of(profile, *profile.find("master-1")), true, seconds_now(), keyrings::year, "card")
+                .sealed;
+        const auto file = scratch_.write("makina.bundle", sealed).string();
+        EXPECT_TRUE(Json::parse(output({"bundle", "show", "--json", file}))["bundle"].contains("genesis"));
+        const std::string text = output({"bundle", "show", file});
+        const std::size_t at = text.find("\ngenesis       ") + 15;
+        return text.substr(at, text.find('\n', at) - at);
+    };
+    EXPECT_EQ(shown(), "may begin the cluster");
+    EXPECT_EQ(shown(), "may begin the cluster, an earlier card of this node could too");
+    Keys(folder(), "makina", "").note_formed("control-plane", seconds_now());
+    EXPECT_EQ(shown(), "only joins");
 }
 
 TEST_F(KeysCommand, ShowsNothingOfABundleThatItCannotBelieve) {
@@ -392,8 +495,13 @@ TEST_F(KeysCommand, IssuesAKubeconfigForAnAdministratorAndForOthers) {
         << certificate_in(text);
     EXPECT_NE(certificate_in(text).find("TLS Web Client Authentication\n"), std::string::npos);
     // It is never written over.
-    EXPECT_EQ(refusal({"kubeconfig", "--output", file}).rfind("1 makina-image: making " + file, 0), 0U);
+    EXPECT_EQ(refusal({"kubeconfig", "--output", file}),
+              "2 " + file + " exists already: choose another --output, or remove it\n");
     EXPECT_EQ(slurp(file), text);
+    // As ~/.kube/config, where no kubectl ever was.
+    (void)output({"kubeconfig", "--output", (scratch_ / ".kube/config").string()});
+    ASSERT_EQ(::stat((scratch_ / ".kube").c_str(), &facts), 0);
+    EXPECT_EQ(facts.st_mode & 07777U, 0700U);
 
     const std::string other = scratch_ / "anna";
     (void)output({"kubeconfig", "--user", "anna", "--group", "developers", "--days", "30", "--output", other});
