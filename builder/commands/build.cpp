@@ -259,6 +259,19 @@ void ImageBuilder::note_formed(Role role) {
 
 namespace {
 
+/// As `during`, but a mistake of the person stays one: the exit code tells it.
+void at_node(const Node& node, const std::function<void()>& work) {
+    std::string mistake;
+    during("building " + node.name, [&] {
+        try {
+            work();
+        } catch (const Mistake& error) {
+            mistake = error.what();
+        }
+    });
+    if (!mistake.empty()) throw Mistake("building " + node.name + ": " + mistake);
+}
+
 /// Images on their way to the disk, each by a thread of its own, while the next ones are decided. Some are decided
 /// together, so that their epochs reach the ledger in one durable write.
 class Writers {
@@ -268,7 +281,9 @@ class Writers {
 
     void add(const Node& node) {
         const auto started = Clock::now();
-        decided_.push_back({node.name, builder_.prepare(node, output_of(options_, node)), started});
+        at_node(node, [&] {
+            decided_.push_back({node.name, builder_.prepare(node, output_of(options_, node)), started});
+        });
         // Whole images keep the disk busy one by one.
         if (!options_.blocks_only || decided_.size() == at_a_time) begin();
     }
@@ -285,7 +300,13 @@ class Writers {
         }
         if (failed) std::rethrow_exception(failed);
     }
-    [[nodiscard]] bool has_written(const Node& node) const { return written_.count(node.name) != 0; }
+    [[nodiscard]] std::vector<std::string> missing(const Profile& profile) const {
+        std::vector<std::string> names;
+        for (const Node& node : profile.nodes) {
+            if (written_.count(node.name) == 0) names.push_back(node.name);
+        }
+        return names;
+    }
 
   private:
     /// Blocks alone keep a processor busy for a moment, and then wait for the disk.
@@ -331,19 +352,6 @@ class Writers {
     std::set<std::string> written_;
 };
 
-/// As `during`, but a mistake of the person stays one: the exit code tells it.
-void at_node(const Node& node, const std::function<void()>& work) {
-    std::string mistake;
-    during("building " + node.name, [&] {
-        try {
-            work();
-        } catch (const Mistake& error) {
-            mistake = error.what();
-        }
-    });
-    if (!mistake.empty()) throw Mistake("building " + node.name + ": " + mistake);
-}
-
 /// What failed, with the nodes that have no image now.
 [[noreturn]] void fail(const std::exception_ptr& failed, const std::vector<std::string>& missing) {
     const std::string names = missing.empty() ? "" : "; no image was written of " + listed(missing);
@@ -369,7 +377,8 @@ int build(const BuildOptions& options) {
     ImageBuilder builder(options, profile, reporter);
     Writers writers(options, builder, reporter);
     const auto build_node = [&](const Node& node) {
-        at_node(node, [&] { options.dry_run ? reporter.plan(builder.plan(node)) : writers.add(node); });
+        if (!options.dry_run) return writers.add(node);
+        at_node(node, [&] { reporter.plan(builder.plan(node)); });
     };
     std::exception_ptr failed;
     const auto try_to = [&](const std::function<void()>& work) {
@@ -387,11 +396,8 @@ int build(const BuildOptions& options) {
     // What was begun before a fault is finished, and told.
     try_to([&] { writers.finish(); });
     if (!failed) return 0;
-    std::vector<std::string> missing;
-    for (const Node& node : profile.nodes) {
-        if (options.all && !options.dry_run && !writers.has_written(node)) missing.push_back(node.name);
-    }
-    fail(failed, missing);
+    const bool are_many = options.all && !options.dry_run;
+    fail(failed, are_many ? writers.missing(profile) : std::vector<std::string>());
 }
 
 void add_node_options(CLI::App& command, BuildOptions& options) {
