@@ -9,6 +9,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "builder/commands/home.hpp"
 #include "builder/commands/keyring.hpp"
 #include "builder/commands/recipient.hpp"
 #include "builder/process.hpp"
@@ -255,6 +256,41 @@ TEST_F(Sudo, LeavesEveryFileToTheOwnerOfTheFolder) {
         return std::to_string(Keys(folder(), "makina", "").ledger().size());
     });
     EXPECT_EQ(words, "1");
+}
+
+TEST_F(Sudo, GivesTheCacheToWhoCalledIt) {
+    const auto home = scratch_ / "home";
+    const auto passwd = scratch_.write("passwd",
+                                       "root:x:0:0:root:/root:/bin/sh\n"
+                                       "anna:x:4321:4321::" +
+                                           home.string() + ":/bin/sh\n");
+    scratch_.write("home/.cache/makina/locks/names", "");
+    scratch_.write("home/.cache/makina/bases/x.part/etc/passwd", "another build's");
+    scratch_.write("home/of-root", "");
+    const auto owner = [](const std::filesystem::path& path) {
+        struct stat facts {};
+        return ::stat(path.c_str(), &facts) == 0 ? facts.st_uid : 1;
+    };
+    const std::string found = in_child([&]() -> std::string {
+        if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+            mount(passwd.c_str(), "/etc/passwd", nullptr, MS_BIND, nullptr) != 0)
+            return "no mount";
+        setenv("SUDO_UID", "4321", 1);
+        setenv("HOME", "/elsewhere", 1);
+        if (home_folder() != "/elsewhere") return "a HOME that was chosen is not taken";
+        setenv("HOME", "/root", 1);
+        give_to_invoker(home_folder() / ".cache/makina");
+        give_to_invoker(scratch_.path());
+        return home_folder().string();
+    });
+    if (found == "no mount") GTEST_SKIP() << "nothing can be mounted here";
+    EXPECT_EQ(found, home.string());
+    for (const char* const its : {".cache", ".cache/makina", ".cache/makina/locks/names", ".cache/makina/bases"}) {
+        EXPECT_EQ(owner(home / its), 4321U) << its;
+    }
+    EXPECT_EQ(owner(home / ".cache/makina/bases/x.part/etc/passwd"), 0U);
+    EXPECT_EQ(owner(home / "of-root"), 0U);
+    EXPECT_EQ(owner(scratch_.path()), 0U);
 }
 
 TEST_F(KeysCommand, MakesNoKeysForACardThatReplacesAnother) {
