@@ -9,7 +9,9 @@
 #include <cerrno>
 #include <charconv>
 #include <future>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <sstream>
 #include <vector>
 
@@ -130,11 +132,43 @@ Descriptor open_part(const std::filesystem::path& part) {
     }
 }
 
+/// The names that files have while they are written: a signal that ends the program leaves no destructor to remove
+/// them.
+class Unfinished {
+  public:
+    [[nodiscard]] Descriptor begin(const std::filesystem::path& part) {
+        const std::lock_guard<std::mutex> guard(mutex_);
+        if (abandoned_) throw Error("interrupted");
+        Descriptor file = open_part(part);
+        parts_.insert(part);
+        return file;
+    }
+    void end(const std::filesystem::path& part) {
+        const std::lock_guard<std::mutex> guard(mutex_);
+        parts_.erase(part);
+    }
+    void abandon() {
+        const std::lock_guard<std::mutex> guard(mutex_);
+        abandoned_ = true;
+        for (const std::filesystem::path& part : parts_) unlink(part.c_str());
+    }
+
+  private:
+    std::mutex mutex_;
+    std::set<std::filesystem::path> parts_;
+    bool abandoned_ = false;
+};
+
+Unfinished& unfinished() {
+    static Unfinished all;
+    return all;
+}
+
 /// The file that is being written. It has its final name only after finish(); before, it goes when this goes.
 class PartFile {
   public:
     explicit PartFile(const std::filesystem::path& output)
-        : output_(output), part_(output.string() + ".part"), file_(open_part(part_)) {
+        : output_(output), part_(output.string() + ".part"), file_(unfinished().begin(part_)) {
         // What a killed run left may be here, with other permissions.
         if (fchmod(file_.get(), 0600) != 0 || ftruncate(file_.get(), 0) != 0) throw_system("making " + part_.string());
     }
@@ -142,6 +176,7 @@ class PartFile {
     PartFile& operator=(const PartFile&) = delete;
     ~PartFile() {
         if (owned_) unlink(part_.c_str());
+        unfinished().end(part_);
     }
     [[nodiscard]] int descriptor() const { return file_.get(); }
     [[nodiscard]] const std::filesystem::path& path() const { return part_; }
@@ -301,6 +336,10 @@ WrittenImage write_compressed(const PatchedImage& image, const ImageOptions& opt
 }
 
 }  // namespace
+
+void abandon_images() {
+    unfinished().abandon();
+}
 
 std::shared_ptr<PatchedImage> compose_image(const ImagePlan& plan, const BaseImage& base) {
     const PartitionTable table = read_partition_table(base.path);

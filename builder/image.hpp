@@ -41,4 +41,7 @@ struct WrittenImage {
 /// or not at all. Equal plans on equal bases give equal bytes. Throws Error; then nothing of it is left.
 [[nodiscard]] WrittenImage write_image(const ImagePlan& plan, const BaseImage& base, const ImageOptions& options);
 
+/// Removes the files of all images that are being written, and lets no other be begun: for a program that ends now.
+void abandon_images();
+
 }  // namespace makina

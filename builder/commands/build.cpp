@@ -6,14 +6,17 @@
 #include <chrono>
 #include <cstdlib>
 #include <deque>
+#include <exception>
 #include <future>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "builder/commands/flash.hpp"
+#include "builder/commands/interruption.hpp"
 #include "builder/commands/recipient.hpp"
 #include "builder/commands/snapshot.hpp"
 #include "builder/commands/terminal.hpp"
@@ -77,7 +80,13 @@ bool is_founding(Role role) {
 class Keyring {
   public:
     Keyring(const BuildOptions& options, const Profile& profile, Reporter& reporter)
-        : options_(options), profile_(profile), reporter_(reporter) {}
+        : options_(options), profile_(profile), reporter_(reporter) {
+        // What can be refused is refused before a base is made, which may take minutes.
+        if (options_.replaces) require_keys();
+        if (!options_.dry_run) {
+            require_passphrase_has_use(keys_folder_of(profile_.name, options_.keyring), options_.keyring);
+        }
+    }
 
     /// What the node carries besides its files. Takes the node's next epoch unless it is to have no bundle.
     /// `snapshot` is the SHA-256 of the one that etcd begins with, or empty.
@@ -134,7 +143,17 @@ class Keyring {
         keys_->postpone();
         if (!made) return;
         reporter_.step("keys", "the cluster's keys were made in " + folder_.string() +
-                                   ": keep that folder, and back it up with makina-image keys backup FILE");
+                                   ": keep that folder, and back it up with makina-image keys backup FILE" +
+                                   same_keys(options_.profile, options_.keyring));
+    }
+
+    /// A card with keys that are made now would belong to another cluster than the dead node.
+    void require_keys() const {
+        const std::filesystem::path folder = keys_folder_of(profile_.name, options_.keyring);
+        if (keys_folder(folder) != KeysFolder::missing) return;
+        throw Error("there are no keys of the cluster " + profile_.name + " in " + folder.string() +
+                    ": a node is replaced with the keys that its cluster has; say --keys FOLDER, or put them back "
+                    "with makina-image keys restore");
     }
 
     void begin_formation(const std::string& snapshot) {
@@ -256,6 +275,19 @@ void ImageBuilder::note_formed(Role role) {
 
 namespace {
 
+/// As `during`, but a mistake of the person stays one: the exit code tells it.
+void at_node(const Node& node, const std::function<void()>& work) {
+    std::string mistake;
+    during("building " + node.name, [&] {
+        try {
+            work();
+        } catch (const Mistake& error) {
+            mistake = error.what();
+        }
+    });
+    if (!mistake.empty()) throw Mistake("building " + node.name + ": " + mistake);
+}
+
 /// Images on their way to the disk, each by a thread of its own, while the next ones are decided. Some are decided
 /// together, so that their epochs reach the ledger in one durable write.
 class Writers {
@@ -265,14 +297,31 @@ class Writers {
 
     void add(const Node& node) {
         const auto started = Clock::now();
-        decided_.push_back({node.name, builder_.prepare(node, output_of(options_, node)), started});
+        at_node(node, [&] {
+            decided_.push_back({node.name, builder_.prepare(node, output_of(options_, node)), started});
+        });
         // Whole images keep the disk busy one by one.
         if (!options_.blocks_only || decided_.size() == at_a_time) begin();
     }
     /// Reports what is still to be reported, in the order in which it was added.
     void finish() {
         begin();
-        while (!writing_.empty()) report_first();
+        std::exception_ptr failed;
+        while (!writing_.empty()) {
+            try {
+                report_first();
+            } catch (const Error&) {
+                if (!failed) failed = std::current_exception();
+            }
+        }
+        if (failed) std::rethrow_exception(failed);
+    }
+    [[nodiscard]] std::vector<std::string> missing(const Profile& profile) const {
+        std::vector<std::string> names;
+        for (const Node& node : profile.nodes) {
+            if (written_.count(node.name) == 0) names.push_back(node.name);
+        }
+        return names;
     }
 
   private:
@@ -308,6 +357,7 @@ class Writers {
             reporter_.image(first.node, written.path.string(), written.size, written.used, written.sha256,
                             seconds.count());
         });
+        written_.insert(first.node);
     }
 
     const BuildOptions& options_;
@@ -315,7 +365,20 @@ class Writers {
     Reporter& reporter_;
     std::vector<Decided> decided_;
     std::deque<Writing> writing_;
+    std::set<std::string> written_;
 };
+
+/// What failed, with the nodes that have no image now.
+[[noreturn]] void fail(const std::exception_ptr& failed, const std::vector<std::string>& missing) {
+    const std::string names = missing.empty() ? "" : "; no image was written of " + listed(missing);
+    try {
+        std::rethrow_exception(failed);
+    } catch (const Mistake& error) {
+        throw Mistake(error.what() + names);
+    } catch (const Error& error) {
+        throw Error(error.what() + names);
+    }
+}
 
 }  // namespace
 
@@ -325,24 +388,32 @@ int build(const BuildOptions& options) {
     const Profile profile = load_profile(profile_or_default(options.profile));
     const Node* const chosen = options.all ? nullptr : &node_named(profile, options.node);
     if (!options.restore.empty()) check_restore(profile, chosen);
+    const ClearedEnd end(abandon_images);
     Reporter reporter(options.json);
     ImageBuilder builder(options, profile, reporter);
     Writers writers(options, builder, reporter);
     const auto build_node = [&](const Node& node) {
-        during("building " + node.name,
-               [&] { return options.dry_run ? reporter.plan(builder.plan(node)) : writers.add(node); });
+        if (!options.dry_run) return writers.add(node);
+        at_node(node, [&] { reporter.plan(builder.plan(node)); });
     };
-    try {
+    std::exception_ptr failed;
+    const auto try_to = [&](const std::function<void()>& work) {
+        try {
+            work();
+        } catch (const Error&) {
+            if (!failed) failed = std::current_exception();
+        }
+    };
+    try_to([&] {
         for (const Node& node : profile.nodes) {
             if (chosen == nullptr || chosen == &node) build_node(node);
         }
-    } catch (const Error&) {
-        // What was begun before is finished, and told.
-        writers.finish();
-        throw;
-    }
-    writers.finish();
-    return 0;
+    });
+    // What was begun before a fault is finished, and told.
+    try_to([&] { writers.finish(); });
+    if (!failed) return 0;
+    const bool are_many = options.all && !options.dry_run;
+    fail(failed, are_many ? writers.missing(profile) : std::vector<std::string>());
 }
 
 void add_node_options(CLI::App& command, BuildOptions& options) {

@@ -1,5 +1,7 @@
 #include "builder/commands/bundle.hpp"
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <fstream>
 #include <iostream>
@@ -102,6 +104,12 @@ std::string time_objection(const Opened& opened, std::int64_t now) {
     throw Error("an unknown validity");
 }
 
+std::string genesis_of(const Bundle& bundle) {
+    if (bundle.genesis.empty()) return "only joins";
+    return bundle.genesis_again ? "may begin the cluster, an earlier card of this node could too"
+                                : "may begin the cluster";
+}
+
 void print_line(const char* name, const std::string& value) {
     if (!value.empty()) std::cout << name << std::string(14 - std::string(name).size(), ' ') << value << '\n';
 }
@@ -120,6 +128,7 @@ void print(const Looked& looked, const std::filesystem::path& file, std::int64_t
     print_line("node", bundle.node + ", " + bundle.role);
     print_line("card", bundle.card);
     print_line("epoch", std::to_string(bundle.epoch));
+    print_line("genesis", genesis_of(bundle));
     print_line("issued", date_of(bundle.issued));
     const std::string objection = time_objection(looked.opened, now);
     print_line("expires", date_of(bundle.expires) + (objection.empty() ? "" : ", " + objection));
@@ -165,7 +174,10 @@ void print_json(const Looked& looked, const std::filesystem::path& file, std::in
                        {"address", bundle.address},
                        {"interface", bundle.interface},
                        {"api", bundle.api},
-                       {"spare", bundle.spare}};
+                       {"spare", bundle.spare},
+                       {"genesis", bundle.genesis.empty() ? "none"
+                                   : bundle.genesis_again ? "again"
+                                                          : "first"}};
         json["bundle"] = std::move(header);
         json["payloads"] = Json::array();
         for (const Payload& payload : bundle.payloads) {
@@ -177,6 +189,17 @@ void print_json(const Looked& looked, const std::filesystem::path& file, std::in
     std::cout << json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
 }
 
+void require_folder(const std::filesystem::path& output) {
+    const std::filesystem::path folder = output.has_parent_path() ? output.parent_path() : ".";
+    std::error_code failed;
+    if (!std::filesystem::is_directory(folder, failed)) {
+        throw Mistake("--output " + output.string() + ": there is no folder " + folder.string());
+    }
+    if (access(folder.c_str(), W_OK | X_OK) != 0) {
+        throw Mistake("--output " + output.string() + ": nothing can be written in the folder " + folder.string());
+    }
+}
+
 int create(const BundleOptions& options) {
     if (options.valid_days < 1 || options.valid_days > 3650) throw Mistake("--valid-days is not from 1 to 3650");
     const Profile profile = load_profile(profile_or_default(options.profile));
@@ -185,6 +208,7 @@ int create(const BundleOptions& options) {
     if (std::filesystem::exists(std::filesystem::symlink_status(options.output))) {
         throw Mistake(options.output.string() + " exists already: a bundle overwrites nothing");
     }
+    require_folder(options.output);
     Keys keys = open_keys(profile.name, options.keyring);
     const Issued issued = keys.issue(recipient_of(profile, node), false, seconds_now(), options.valid_days * 86400,
                                      options.output.string());

@@ -29,7 +29,7 @@ void print_json(const ProfileReading& reading, const std::filesystem::path& file
 int check(const CheckOptions& options) {
     const std::filesystem::path file = profile_or_default(options.profile);
     if (options.json) {
-        const ProfileReading reading = read_profile(file);
+        const ProfileReading reading = read_named_profile(file);
         print_json(reading, file);
         return reading.profile ? 0 : 2;
     }
@@ -49,7 +49,7 @@ int check(const CheckOptions& options) {
 void add_check(CLI::App& app, int& exit_code) {
     const auto options = std::make_shared<CheckOptions>();
     CLI::App* const command = app.add_subcommand("check", "read a profile and say every mistake in it");
-    command->add_option("profile", options->profile, "the cluster's file (default: profiles/makina.yaml)")
+    command->add_option("profile,--profile", options->profile, "the cluster's file (default: profiles/makina.yaml)")
         ->type_name("FILE");
     command->add_flag("--json", options->json, "as JSON, for programs");
     command->callback([options, &exit_code] { exit_code = check(*options); });

@@ -2,6 +2,8 @@
 
 #include <cstdlib>
 
+#include "builder/commands/home.hpp"
+
 namespace makina {
 namespace {
 
@@ -13,6 +15,18 @@ std::string environment(const char* name) {
     const char* const value = std::getenv(name);
     return value == nullptr ? std::string() : std::string(value);
 }
+
+/// What was made in a cache is the person's own, also if no base came out of it.
+class Giving {
+  public:
+    explicit Giving(const std::filesystem::path& cache) : cache_(cache) {}
+    Giving(const Giving&) = delete;
+    Giving& operator=(const Giving&) = delete;
+    ~Giving() { give_to_invoker(cache_); }
+
+  private:
+    const std::filesystem::path& cache_;
+};
 
 }  // namespace
 
@@ -38,8 +52,7 @@ std::filesystem::path cache_or_default(const std::filesystem::path& cache) {
     if (!cache.empty()) return std::filesystem::absolute(cache);
     if (const std::string folder = environment("XDG_CACHE_HOME"); !folder.empty())
         return std::filesystem::path(folder) / "makina";
-    if (const std::string home = environment("HOME"); !home.empty())
-        return std::filesystem::path(home) / ".cache/makina";
+    if (const auto home = home_folder(); !home.empty()) return home / ".cache/makina";
     throw Mistake("neither XDG_CACHE_HOME nor HOME is set: say --cache FOLDER");
 }
 
@@ -51,8 +64,25 @@ std::filesystem::path daemon_for(Architecture architecture) {
                 " && cmake --build --preset " + preset + ", or say --daemon FILE");
 }
 
+std::string listed(const std::vector<std::string>& names) {
+    std::string text;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+        if (i > 0) text += i + 1 == names.size() ? " and " : ", ";
+        text += names[i];
+    }
+    return text;
+}
+
+ProfileReading read_named_profile(const std::filesystem::path& file) {
+    try {
+        return read_profile(file);
+    } catch (const Error& error) {
+        throw Mistake(error.what());
+    }
+}
+
 Profile load_profile(const std::filesystem::path& file) {
-    ProfileReading reading = read_profile(file);
+    ProfileReading reading = read_named_profile(file);
     if (reading.profile) return std::move(*reading.profile);
     std::string text;
     for (const Complaint& complaint : reading.complaints) text += to_string(file, complaint) + "\n";
@@ -86,6 +116,7 @@ const BaseImage& Bases::for_node(const Node& node) {
     request.refresh = options_.refresh;
     request.offline = options_.offline;
     request.say = say_;
+    const Giving giving(options_.cache);
     return ready_[key] =
                during("preparing the base for " + to_string(node.role), [&] { return prepare_base(request); });
 }

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "builder/base/base.hpp"
 #include "builder/plan.hpp"
@@ -22,17 +23,22 @@ class Mistake : public Error {
 [[nodiscard]] std::filesystem::path project_folder();
 /// profiles/makina.yaml of the project, unless a profile is named.
 [[nodiscard]] std::filesystem::path profile_or_default(const std::filesystem::path& profile);
-/// $XDG_CACHE_HOME/makina or ~/.cache/makina, unless a folder is named. Absolute.
+/// $XDG_CACHE_HOME/makina or .cache/makina in home_folder(), unless a folder is named. Absolute.
 [[nodiscard]] std::filesystem::path cache_or_default(const std::filesystem::path& cache);
 
 /// The node's daemon for an architecture, as it was compiled beside this program; throws Error with what to do if it
 /// was not.
 [[nodiscard]] std::filesystem::path daemon_for(Architecture architecture);
 
-/// Reads a profile; throws Mistake with every complaint, one a line, if there is one.
+/// Reads a profile that somebody has named; throws Mistake if it cannot be read.
+[[nodiscard]] ProfileReading read_named_profile(const std::filesystem::path& file);
+/// Reads a profile; throws Mistake with every complaint, one a line, if there is one, and if it cannot be read.
 [[nodiscard]] Profile load_profile(const std::filesystem::path& file);
 /// The node of that name; throws Mistake with what may have been meant.
 [[nodiscard]] const Node& node_named(const Profile& profile, const std::string& name);
+
+/// "lb-1, lb-2 and worker-1"
+[[nodiscard]] std::string listed(const std::vector<std::string>& names);
 
 /// How bases are to be got.
 struct BaseOptions {

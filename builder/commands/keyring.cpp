@@ -7,6 +7,7 @@
 #include <ctime>
 
 #include "builder/commands/cluster.hpp"
+#include "builder/commands/home.hpp"
 #include "builder/commands/passphrase.hpp"
 
 namespace makina {
@@ -14,7 +15,7 @@ namespace {
 
 std::string passphrase_of(const std::filesystem::path& folder, const KeyringOptions& options, bool fresh) {
     if (!options.passphrase_file.empty()) return passphrase_in(options.passphrase_file);
-    return ask_passphrase("the keys in " + folder.string(), fresh);
+    return ask_passphrase("the keys in " + folder.string(), fresh, "--passphrase-file");
 }
 
 Keys open_existing(const std::filesystem::path& folder, const std::string& cluster, const KeyringOptions& options) {
@@ -22,14 +23,23 @@ Keys open_existing(const std::filesystem::path& folder, const std::string& clust
         case KeysFolder::missing:
             throw Error("there are no keys in " + folder.string() + ": makina-image keys makes them");
         case KeysFolder::plain:
-            if (options.passphrase || !options.passphrase_file.empty()) {
-                throw Mistake("the keys in " + folder.string() + " have no passphrase: say none");
-            }
+            require_passphrase_has_use(folder, options);
             return {folder, cluster, ""};
         case KeysFolder::encrypted:
             return {folder, cluster, passphrase_of(folder, options, false)};
     }
     throw Error("an unknown kind of folder");
+}
+
+/// As it has to be typed in a shell.
+std::string as_word(const std::string& text) {
+    const bool is_plain = text.find_first_not_of(
+                              "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                              "/._-+=:,@%") == std::string::npos;
+    if (is_plain) return text;
+    std::string quoted = "'";
+    for (const char letter : text) quoted += letter == '\'' ? std::string("'\\''") : std::string(1, letter);
+    return quoted + "'";
 }
 
 }  // namespace
@@ -48,9 +58,7 @@ std::filesystem::path default_keys_folder(const std::string& cluster) {
     if (const char* const folder = std::getenv("XDG_CONFIG_HOME"); folder != nullptr && *folder != '\0') {
         return std::filesystem::path(folder) / "makina" / cluster;
     }
-    if (const char* const home = std::getenv("HOME"); home != nullptr && *home != '\0') {
-        return std::filesystem::path(home) / ".config/makina" / cluster;
-    }
+    if (const auto home = home_folder(); !home.empty()) return home / ".config/makina" / cluster;
     throw Mistake("neither XDG_CONFIG_HOME nor HOME is set: say --keys FOLDER");
 }
 
@@ -60,6 +68,24 @@ std::filesystem::path keys_folder_of(const std::string& cluster, const KeyringOp
             .lexically_normal();
     // A folder named with a slash at its end has an empty last name.
     return folder.has_filename() ? folder : folder.parent_path();
+}
+
+std::string same_keys(const std::filesystem::path& profile, const KeyringOptions& options) {
+    std::string words;
+    const auto add = [&](const char* option, const std::filesystem::path& value) {
+        if (!value.empty()) words += std::string(" ") + option + " " + as_word(value.string());
+    };
+    add("--profile", profile);
+    add("--keys", options.folder);
+    add("--passphrase-file", options.passphrase_file);
+    return words;
+}
+
+void require_passphrase_has_use(const std::filesystem::path& folder, const KeyringOptions& options) {
+    const bool is_said = options.passphrase || !options.passphrase_file.empty();
+    if (is_said && keys_folder(folder) == KeysFolder::plain) {
+        throw Mistake("the keys in " + folder.string() + " have no passphrase: say none");
+    }
 }
 
 Keys open_keys(const std::string& cluster, const KeyringOptions& options) {

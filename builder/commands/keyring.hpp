@@ -25,13 +25,18 @@ inline constexpr std::int64_t default_valid_days = 365;
 /// Adds --keys, --passphrase and --passphrase-file.
 void add_keyring_options(CLI::App& app, KeyringOptions& options);
 
-/// $XDG_CONFIG_HOME/makina/<cluster> or ~/.config/makina/<cluster>. Throws Mistake if neither variable is set.
+/// $XDG_CONFIG_HOME/makina/<cluster> or .config/makina/<cluster> in home_folder(). Throws Mistake if neither is set.
 [[nodiscard]] std::filesystem::path default_keys_folder(const std::string& cluster);
 /// The folder that is named, or the default one; absolute.
 [[nodiscard]] std::filesystem::path keys_folder_of(const std::string& cluster, const KeyringOptions& options);
 
-/// Opens the cluster's keys. Throws Error if there are none.
+/// " --profile FILE --keys FOLDER" as they were said, for a hint at another command about the same keys.
+[[nodiscard]] std::string same_keys(const std::filesystem::path& profile, const KeyringOptions& options);
+
+/// Opens the cluster's keys. Throws Error, with the folder that was looked at, if there are none.
 [[nodiscard]] Keys open_keys(const std::string& cluster, const KeyringOptions& options);
+/// Throws Mistake if keys that are there have no passphrase, but one was said.
+void require_passphrase_has_use(const std::filesystem::path& folder, const KeyringOptions& options);
 /// As open_keys, but makes them if there are none; `made` says whether it did.
 [[nodiscard]] Keys open_or_make_keys(const std::string& cluster, const KeyringOptions& options, std::int64_t now,
                                      bool& made);

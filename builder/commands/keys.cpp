@@ -24,6 +24,7 @@ struct KeysOptions {
     bool json = false;
     bool finish = false;
     bool compromised = false;
+    bool leave_behind = false;
 
     [[nodiscard]] Profile cluster() const { return load_profile(profile_or_default(profile)); }
 };
@@ -141,7 +142,10 @@ int make(const KeysOptions& options) {
     const std::filesystem::path folder = keys_folder_of(profile.name, options.keyring);
     std::cout << (made ? "made the keys of the cluster " : "there are keys of the cluster ") << profile.name << " in "
               << folder.string() << ", cluster id " << keys.cluster_id() << '\n';
-    if (made) std::cout << "whoever has this folder owns the cluster: makina-image keys backup FILE makes a copy\n";
+    if (made) {
+        std::cout << "whoever has this folder owns the cluster: makina-image keys backup FILE"
+                  << same_keys(options.profile, options.keyring) << " makes a copy\n";
+    }
     return 0;
 }
 
@@ -153,13 +157,26 @@ int show(const KeysOptions& options) {
     return 0;
 }
 
+/// The old signing authority does not come back.
+void require_all_reached(const Keys& keys, const KeysOptions& options) {
+    const std::vector<std::string> nodes = keys.left_behind();
+    if (nodes.empty()) return;
+    const std::string to = " --role " + nodes.front() + same_keys(options.profile, options.keyring);
+    throw Error("the newest " + std::string(nodes.size() == 1 ? "card" : "cards") + " of " + listed(nodes) +
+                " would believe no signer any more: hand over a bundle (makina-image bundle create" + to +
+                ") or write a new card (makina-image build" + to +
+                "), name what is gone with keys revoke NODE, or say --leave-behind");
+}
+
 int rotate(const KeysOptions& options) {
     if (options.compromised && !options.finish) {
         throw Mistake(
             "--compromised goes with --finish: rotate first, give every node a bundle or a card, then finish");
     }
+    if (options.leave_behind && !options.finish) throw Mistake("--leave-behind goes with --finish");
     Keys keys = open_keys(options.cluster().name, options.keyring);
     if (options.finish) {
+        if (!options.leave_behind) require_all_reached(keys, options);
         keys.finish_rotation(options.compromised);
         std::cout << "the old signing authority is gone; new cards believe the new one only\n";
     } else {
@@ -172,12 +189,32 @@ int rotate(const KeysOptions& options) {
     return 0;
 }
 
+std::string story_of(const LedgerEntry& entry) {
+    return "epoch " + std::to_string(entry.epoch) + ", issued " + date_of(entry.issued) + " to " + entry.target;
+}
+
+Keys::CardInUse card_named(const Keys& keys, const KeysOptions& options) {
+    Keys::CardInUse named;
+    named.card.card = options.card;
+    for (const LedgerEntry& entry : keys.ledger()) {
+        if (entry.node == options.node && entry.card == options.card) named.card = entry;
+    }
+    return named;
+}
+
 int revoke(const KeysOptions& options) {
     Keys keys = open_keys(options.cluster().name, options.keyring);
-    keys.revoke(options.node, options.card);
-    std::cout << (options.card.empty() ? "the last card of " + options.node : "the card " + options.card)
-              << " is noted as revoked: no bundle is handed over to it any more\n"
-                 "the certificates on it stay valid until they expire: take the node out of the cluster, too\n";
+    const Keys::CardInUse chosen = options.card.empty() ? keys.card_in_use(options.node) : card_named(keys, options);
+    keys.revoke(options.node, chosen.card.card);
+    std::cout << "the card " << chosen.card.card << " of " << options.node << " (" << story_of(chosen.card);
+    if (chosen.flashed)
+        std::cout << ", flashed " << date_of(chosen.flashed->time) << " onto " << chosen.flashed->medium;
+    std::cout << ") is noted as revoked: no bundle is handed over to it any more\n";
+    for (const LedgerEntry& newer : chosen.passed_over) {
+        std::cout << "newer, but never flashed, and not revoked: the card " << newer.card << " (" << story_of(newer)
+                  << "); if the node has that one, say --card " << newer.card << '\n';
+    }
+    std::cout << "the certificates on it stay valid until they expire: take the node out of the cluster, too\n";
     return 0;
 }
 
@@ -193,22 +230,28 @@ int begin_again(const KeysOptions& options) {
 
 std::string backup_passphrase(const KeysOptions& options, bool fresh) {
     if (!options.backup_password.empty()) return passphrase_in(options.backup_password);
-    return ask_passphrase("the backup " + options.backup.string(), fresh);
+    return ask_passphrase("the backup " + options.backup.string(), fresh, "--backup-passphrase-file");
 }
 
 int backup(const KeysOptions& options) {
     if (std::filesystem::exists(options.backup)) throw Mistake(options.backup.string() + " exists already");
-    const Keys keys = open_keys(options.cluster().name, options.keyring);
+    const std::string cluster = options.cluster().name;
+    const Keys keys = open_keys(cluster, options.keyring);
+    std::cerr << "backing up the keys of the cluster " << cluster << " in "
+              << keys_folder_of(cluster, options.keyring).string() << '\n';
     keys.backup(options.backup, backup_passphrase(options, true));
-    std::cout << "wrote " << options.backup.string() << "; without its passphrase nobody can read it\n";
+    std::cout << "wrote " << options.backup.string() << ": the keys of the cluster " << cluster << " (id "
+              << keys.cluster_id() << ") in " << keys_folder_of(cluster, options.keyring).string()
+              << "; without its passphrase nobody can read it\n";
     return 0;
 }
 
 int restore(const KeysOptions& options) {
-    const std::filesystem::path folder = keys_folder_of(options.cluster().name, options.keyring);
+    const std::string cluster = options.cluster().name;
+    const std::filesystem::path folder = keys_folder_of(cluster, options.keyring);
     if (keys_folder(folder) != KeysFolder::missing) throw Mistake("there are keys in " + folder.string() + " already");
-    restore_keys(options.backup, folder, backup_passphrase(options, false));
-    std::cout << "put the keys back into " << folder.string() << '\n';
+    restore_keys(options.backup, folder, cluster, backup_passphrase(options, false));
+    std::cout << "put the keys of the cluster " << cluster << " back into " << folder.string() << '\n';
     return 0;
 }
 
@@ -250,9 +293,14 @@ void add_keys(CLI::App& app, int& exit_code) {
     CLI::App* const rotation = add("rotate", "begin to replace the signing authority, or end it", rotate);
     rotation->add_flag("--finish", options->finish, "remove the old signing authority");
     rotation->add_flag("--compromised", options->compromised, "tell every card not to believe the old signer");
+    rotation->add_flag("--leave-behind", options->leave_behind,
+                       "finish although some cards believe only the old signing authority");
     CLI::App* const revocation = add("revoke", "note that a card is not to be believed any more", revoke);
     revocation->add_option("node", options->node, "the node, such as worker-1")->required()->type_name("NODE");
-    revocation->add_option("--card", options->card, "which of its cards (default: the last one)")->type_name("HEX");
+    revocation
+        ->add_option("--card", options->card,
+                     "which of its cards (default: the newest that was flashed, else the newest)")
+        ->type_name("HEX");
     add("begin-again", "let the cluster begin anew, from nothing: for one that never began, or is gone", begin_again);
     add_backup_options(*add("backup", "write everything to one encrypted file", backup), *options);
     add_backup_options(*add("restore", "put a backup back where no keys are", restore), *options);

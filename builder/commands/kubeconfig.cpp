@@ -37,12 +37,16 @@ int issue(const KubeconfigOptions& options) {
     require_name("--user", options.user.name, false);
     if (!options.user.group.empty()) require_name("--group", options.user.group, true);
     const Profile profile = load_profile(profile_or_default(options.profile));
+    if (std::filesystem::exists(std::filesystem::symlink_status(options.output))) {
+        throw Mistake(options.output.string() + " exists already: choose another --output, or remove it");
+    }
     const Keys keys = open_keys(profile.name, options.keyring);
     Keys::User user = options.user;
     if (user.name == "kubernetes-admin" && user.group.empty()) user.group = admin_group(profile);
     const std::string server = "https://" + to_string(profile.api.address) + ":" + std::to_string(profile.api.port);
     const std::int64_t now = seconds_now();
     const std::int64_t lasts = options.valid_days * 86400;
+    make_private_folders(options.output);
     write_private(options.output, keys.kubeconfig(user, server, now, lasts));
     std::cout << options.output.string() << ": " << user.name
               << (user.group.empty() ? "" : " of the group " + user.group) << ", " << server << ", until "

@@ -62,10 +62,9 @@ std::string read_line(int terminal, const std::string& prompt) {
 
 }  // namespace
 
-std::string ask_passphrase(const std::string& what, bool fresh) {
+std::string ask_passphrase(const std::string& what, bool fresh, const std::string& option) {
     const Descriptor terminal(open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY));
-    if (!terminal)
-        throw Mistake("there is no terminal to ask for the passphrase of " + what + ": say --passphrase-file");
+    if (!terminal) throw Mistake("there is no terminal to ask for the passphrase of " + what + ": say " + option);
     std::string passphrase = read_line(terminal.get(), "passphrase of " + what + ": ");
     if (passphrase.empty()) throw Mistake("no passphrase was typed");
     if (fresh && read_line(terminal.get(), "the same again: ") != passphrase) {

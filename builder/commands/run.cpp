@@ -13,8 +13,10 @@
 #include "builder/commands/inspect.hpp"
 #include "builder/commands/keys.hpp"
 #include "builder/commands/kubeconfig.hpp"
+#include "builder/commands/output.hpp"
 #include "builder/commands/rehearse.hpp"
 #include "builder/commands/stand_in.hpp"
+#include "builder/commands/unexpected.hpp"
 #include "builder/commands/watch.hpp"
 
 namespace makina {
@@ -49,11 +51,26 @@ void require_known_command(const CLI::App& app, const std::string& word) {
                   (meant ? ", did you mean \"" + *meant + "\"?" : "; there are " + all));
 }
 
+/// Help and the version are asked for by an exception, too.
+int tell(const CLI::App& app, const CLI::ParseError& error, Output& output) {
+    const bool is_unexpected = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr ||
+                               dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
+    if (const auto words = is_unexpected ? unexpected_word(app) : std::nullopt) return fail(*words, 2);
+    if (app.exit(error) != 0) return 2;
+    try {
+        output.require_written();
+        return 0;
+    } catch (const Error& fault) {
+        return fail(fault.what(), 1);
+    }
+}
+
 }  // namespace
 
 int run_makina_image(int argc, char** argv) {
     // A reader that goes away (`inspect | head`) is told by a failed write, not by our death half-way through a file.
     (void)std::signal(SIGPIPE, SIG_IGN);
+    Output output;
     int exit_code = 0;
     CLI::App app("makina-image: SD-card images for the nodes of a Kubernetes cluster");
     app.require_subcommand(1);
@@ -76,10 +93,10 @@ int run_makina_image(int argc, char** argv) {
     try {
         if (argc > 1 && argv[1][0] != '-') require_known_command(app, argv[1]);
         app.parse(argc, argv);
+        output.require_written();
         return exit_code;
     } catch (const CLI::ParseError& error) {
-        const int code = app.exit(error);
-        return code == 0 ? 0 : 2;
+        return tell(app, error, output);
     } catch (const Mistake& error) {
         return fail(error.what(), 2);
     } catch (const Error& error) {

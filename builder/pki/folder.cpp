@@ -52,13 +52,30 @@ std::filesystem::path beside(const std::filesystem::path& path, const char* suff
     return parent_of(path) / ("." + path.filename().string() + suffix);
 }
 
+/// What root makes belongs to whom the folder around it belongs to: with sudo, a person's keys stay the person's.
+void give_to_owner_of(const std::filesystem::path& folder, const Descriptor& made) {
+    struct stat facts {};
+    if (geteuid() != 0 || stat(folder.c_str(), &facts) != 0 || facts.st_uid == 0) return;
+    // In a container the kernel may know no such owner: there it stays ours.
+    if (fchown(made.get(), facts.st_uid, facts.st_gid) != 0 && errno != EINVAL && errno != EPERM) {
+        throw_system("giving what is made in " + folder.string() + " to its owner");
+    }
+}
+
+bool is_owned_as(const std::filesystem::path& folder, const struct stat& facts) {
+    struct stat around {};
+    return stat(folder.c_str(), &around) == 0 && around.st_uid == facts.st_uid;
+}
+
 /// mkdir(2) obeys the umask; the mode is set again.
 Descriptor make_private(const std::filesystem::path& folder) {
     if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) throw_system("making " + folder.string());
     Descriptor descriptor = open_folder(folder);
     struct stat facts {};
     if (fstat(descriptor.get(), &facts) != 0) throw_system(folder.string());
-    if (facts.st_uid != geteuid()) throw Error(folder.string() + " belongs to another user: remove it");
+    const bool is_ours = facts.st_uid == geteuid() || (geteuid() == 0 && is_owned_as(parent_of(folder), facts));
+    if (!is_ours) throw Error(folder.string() + " belongs to another user: remove it");
+    give_to_owner_of(parent_of(folder), descriptor);
     if (fchmod(descriptor.get(), 0700) != 0) throw_system(folder.string());
     return descriptor;
 }
@@ -154,12 +171,17 @@ void write_new(const std::filesystem::path& file, std::string_view content) {
     if (!descriptor) throw_system("making " + file.string());
     if (fchmod(descriptor.get(), 0600) != 0) throw_system("making " + file.string());
     try {
+        give_to_owner_of(parent_of(file), descriptor);
         write_all(descriptor, content, file);
         sync(descriptor, file);
     } catch (const Error&) {
         unlink(file.c_str());
         throw;
     }
+}
+
+void make_private_folders(const std::filesystem::path& file) {
+    make_parents(file);
 }
 
 void write_private(const std::filesystem::path& file, std::string_view content) {

@@ -17,7 +17,8 @@ using Files = std::map<std::string, std::string>;
 /// bits for group or others) or larger than `most` bytes.
 [[nodiscard]] std::string read_private(const std::filesystem::path& file, std::uint64_t most = std::uint64_t{16} << 20);
 
-/// A new file (O_EXCL), 0600 whatever the umask is, synced; the caller syncs the folder. Throws Error if it exists.
+/// A new file (O_EXCL), 0600 whatever the umask is, synced; the caller syncs the folder. Like everything that is made
+/// here by root it belongs to the owner of the folder that it is in. Throws Error if it exists.
 void write_new(const std::filesystem::path& file, std::string_view content);
 /// Makes the names in a folder durable.
 void sync_folder(const std::filesystem::path& folder);

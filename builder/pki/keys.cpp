@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <optional>
+#include <set>
 
 #include "builder/pki/pki.hpp"
 #include "builder/pki/state.hpp"
@@ -49,6 +51,13 @@ void require_passphrase(const Material& material) {
     if (encrypted && material.passphrase().empty()) throw Error(where + " need their passphrase");
     if (!encrypted && !material.passphrase().empty()) throw Error(where + " have no passphrase: say none");
     (void)material.credential(material.generations().back().folder() + "/signer");
+}
+
+std::optional<FlashReceipt> last_flashing(const Ledger& ledger, const LedgerEntry& entry) {
+    const auto found = std::find_if(ledger.flashed.rbegin(), ledger.flashed.rend(), [&](const FlashReceipt& receipt) {
+        return receipt.verified && receipt.node == entry.node && receipt.card == entry.card;
+    });
+    return found == ledger.flashed.rend() ? std::nullopt : std::optional<FlashReceipt>(*found);
 }
 
 void require_name(const std::string& cluster) {
@@ -208,6 +217,43 @@ void Keys::finish_rotation(bool compromised) {
         replace_file(material.folder() / "revoked", material.text("revoked") + fingerprint(old.signer) + "\n");
     }
     wipe_folder(material.folder() / old.folder());
+}
+
+Keys::CardInUse Keys::card_in_use(const std::string& node) const {
+    const Ledger& ledger = state_->ledger;
+    if (last_of(ledger, node) == nullptr) throw Error("no bundle was ever issued to " + node);
+    CardInUse found;
+    for (auto entry = ledger.entries.rbegin(); entry != ledger.entries.rend(); ++entry) {
+        if (entry->node != node || entry->revoked) continue;
+        // Several bundles may be for one card.
+        const auto is_its = [&](const LedgerEntry& other) { return other.card == entry->card; };
+        if (std::any_of(found.passed_over.begin(), found.passed_over.end(), is_its)) continue;
+        found.flashed = last_flashing(ledger, *entry);
+        if (found.flashed) {
+            found.card = *entry;
+            return found;
+        }
+        found.passed_over.push_back(*entry);
+    }
+    if (found.passed_over.empty()) throw Error("every card of " + node + " is revoked already");
+    found.card = found.passed_over.front();
+    found.passed_over.clear();
+    return found;
+}
+
+std::vector<std::string> Keys::left_behind() const {
+    const std::vector<Generation> generations = state_->material.generations();
+    if (generations.size() < 2) return {};
+    const std::string newest = fingerprint(generations.back().authority);
+    std::set<std::string> seen;
+    std::vector<std::string> nodes;
+    const auto& entries = state_->ledger.entries;
+    for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
+        if (!seen.insert(entry->node).second || entry->revoked) continue;
+        if (!contains(entry->anchors, newest)) nodes.push_back(entry->node);
+    }
+    std::sort(nodes.begin(), nodes.end());
+    return nodes;
 }
 
 void Keys::revoke(const std::string& node, const std::string& card) {

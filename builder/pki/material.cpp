@@ -138,17 +138,20 @@ Files Material::all() const {
     return files;
 }
 
+ClusterFile decode_cluster_file(std::string_view text) {
+    Lines lines(text);
+    ClusterFile result;
+    lines.expect(first_line);
+    result.name = lines.label("cluster");
+    result.id = lines.hex("id", 32);
+    if (!lines.rest().empty()) lines.refuse("something else follows the last line");
+    return result;
+}
+
 ClusterFile read_cluster_file(const std::filesystem::path& folder) {
     const std::filesystem::path file = folder / "cluster";
-    const std::string text = read_private(file, 4096);
     try {
-        Lines lines(text);
-        ClusterFile result;
-        lines.expect(first_line);
-        result.name = lines.label("cluster");
-        result.id = lines.hex("id", 32);
-        if (!lines.rest().empty()) lines.refuse("something else follows the last line");
-        return result;
+        return decode_cluster_file(read_private(file, 4096));
     } catch (const Untrusted& error) {
         throw Error(file.string() + ": " + error.what());
     }

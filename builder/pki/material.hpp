@@ -63,6 +63,8 @@ struct ClusterFile {
     std::string name;
     std::string id;
 };
+/// Throws Untrusted.
+[[nodiscard]] ClusterFile decode_cluster_file(std::string_view text);
 /// Throws Error.
 [[nodiscard]] ClusterFile read_cluster_file(const std::filesystem::path& folder);
 

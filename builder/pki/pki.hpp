@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -118,6 +119,18 @@ class Keys {
     /// Ends the rotation: the old authority's private key is wiped, new cards believe the new one only. With
     /// `compromised`, its signer is named as revoked to every card from now on. Throws Error if there is no rotation.
     void finish_rotation(bool compromised);
+    /// The card that a node most likely has, as far as one of its cards is not revoked.
+    struct CardInUse {
+        LedgerEntry card;                      ///< its newest bundle
+        std::optional<FlashReceipt> flashed;   ///< the last time that it was written and read back
+        std::vector<LedgerEntry> passed_over;  ///< of newer cards, which were never flashed
+    };
+    /// The newest card that was flashed, else the newest: an image that is only a file may have been built in vain.
+    /// Throws Error if there is none.
+    [[nodiscard]] CardInUse card_in_use(const std::string& node) const;
+    /// During a rotation: nodes whose newest card, if it is not revoked, does not believe the new signing authority.
+    /// No bundle reaches them after finish_rotation.
+    [[nodiscard]] std::vector<std::string> left_behind() const;
     /// Notes that a card is not to be believed any more: the newest of the node, or the named one.
     void revoke(const std::string& node, const std::string& card);
     /// Notes that the nodes of this role have formed what they are a part of: from now on their cards only join.
@@ -164,13 +177,16 @@ class Keys {
 };
 
 /// Puts a backup back into a folder that does not exist yet. The next epoch of every node leaves room for bundles that
-/// were issued after the backup was made. Throws Error for a wrong passphrase or a damaged file.
-void restore_keys(const std::filesystem::path& file, const std::filesystem::path& folder,
+/// were issued after the backup was made. Throws Error for a wrong passphrase, a damaged file, or keys of another
+/// cluster than `cluster`: nothing is written then.
+void restore_keys(const std::filesystem::path& file, const std::filesystem::path& folder, const std::string& cluster,
                   const std::string& passphrase);
 
 /// A new file that only its owner can read (0600, O_EXCL), synced. Throws Error if it exists; what could not be written
 /// whole is not left behind.
 void write_private(const std::filesystem::path& file, std::string_view content);
+/// Makes the folders above a file that are missing, for their owner alone (0700).
+void make_private_folders(const std::filesystem::path& file);
 
 /// How a folder of keys is to be opened.
 enum class KeysFolder {

@@ -173,7 +173,7 @@ INSTANTIATE_TEST_SUITE_P(
                     "worker-1, worker-2, worker-3\n"},
         Refusal{"AnUnknownOption",
                 {"build", "--role", "master-1", "--ofline"},
-                "The following argument was not expected: --ofline\nRun with --help for more information.\n"},
+                "build has no option \"--ofline\", did you mean \"--offline\"?\n"},
         Refusal{"OneFileForAll",
                 {"build", "--all", "--output", "x.img"},
                 "--output x.img is one file: with --all name a folder\n"},

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "firstboot/bundle/digest.hpp"
@@ -140,6 +141,26 @@ TEST_P(FullDisk, IsAFaultAndLeavesNothing) {
 }
 
 INSTANTIATE_TEST_SUITE_P(With, FullDisk, testing::Values("none", "zstd"), [](const auto& kind) { return kind.param; });
+
+TEST(SmallDisk, TellsWhichImagesAreThereAndWhichAreMissing) {
+    if (!long_form()) GTEST_SKIP() << "only with --all: it needs the bases of all roles";
+    if (!can_mount()) GTEST_SKIP() << "no small disk can be mounted here: needs root or user namespaces";
+    const Scratch scratch;
+    std::vector<std::string> all = build_arguments(master, scratch.path(), {"--no-checksum"});
+    const auto role = std::find(all.begin(), all.end(), "--role");
+    ASSERT_NE(role, all.end());
+    *role = "--all";
+    all.erase(role + 1);
+    // One image fits, two do not.
+    const Result built = in_mount_namespace(
+        "disk=$1; shift; mount -t tmpfs -o size=1000m none \"$disk\" || exit 99; exec \"$@\"", scratch.path(), all);
+    EXPECT_EQ(built.status, 1) << built.errors;
+    EXPECT_THAT(built.output, HasSubstr("image   " + (scratch / "gateway-1.img").string() + "\n"));
+    EXPECT_THAT(built.errors,
+                HasSubstr("makina-image: building lb-1: " + (scratch / "lb-1.img").string() +
+                          ".part: writing the image: no space left on device; no image was written of lb-1, lb-2, "
+                          "master-1, master-2, master-3, worker-1, worker-2 and worker-3\n"));
+}
 
 TEST(Killed, AtAnyMomentLeavesNothingUnderTheFinalName) {
     const std::string known = bare_card(master).event["sha256"];

@@ -10,6 +10,7 @@
 #include <random>
 
 #include "builder/base/facts.hpp"
+#include "builder/commands/interruption.hpp"
 #include "builder/disk/disk.hpp"
 #include "builder/manifest.hpp"
 #include "builder/process.hpp"
@@ -382,6 +383,37 @@ TEST_F(Image, IsWholeOrNotThereWheneverTheBuildIsKilled) {
         EXPECT_EQ(write(output, compression).sha256, expected);
         EXPECT_EQ(names_in(output_folder()), "a.img ");
     }
+}
+
+TEST_F(Image, IsNotLeftHalfWrittenByASignal) {
+    for (const Compression compression : {Compression::none, Compression::xz}) {
+        const pid_t pid = fork();
+        ASSERT_GE(pid, 0);
+        if (pid == 0) {
+            const ClearedEnd end(abandon_images);
+            ImageOptions options;
+            options.output = scratch / "card.img";
+            options.compression = compression;
+            options.progress = [&](std::uint64_t, std::uint64_t) {
+                if (!std::filesystem::exists(scratch / "card.img.part")) _exit(3);
+                kill(getpid(), SIGINT);
+                for (;;) pause();
+            };
+            (void)write_image(plan, base, options);
+            _exit(4);
+        }
+        int status = 0;
+        ASSERT_EQ(waitpid(pid, &status, 0), pid);
+        EXPECT_TRUE(WIFSIGNALED(status)) << status;
+        EXPECT_EQ(WTERMSIG(status), SIGINT);
+        EXPECT_EQ(names_in(scratch.path()), "");
+    }
+}
+
+TEST_F(Image, IsWrittenWhereSignalsAreAskedFor) {
+    const ClearedEnd end(abandon_images);
+    (void)write(scratch / "card.img");
+    EXPECT_EQ(names_in(scratch.path()), "card.img ");
 }
 
 }  // namespace

@@ -41,7 +41,7 @@ TEST(Backup, PutsEverythingBack) {
     EXPECT_EQ(facts.st_mode & 07777, 0600U);
     EXPECT_EQ(slurp(scratch / "backup").rfind(kind, 0), 0U);
     EXPECT_EQ(slurp(scratch / "backup").find("PRIVATE KEY"), std::string::npos);
-    restore_keys(scratch / "backup", scratch / "again", "of the backup");
+    restore_keys(scratch / "backup", scratch / "again", "makina", "of the backup");
     for (const auto& entry : std::filesystem::recursive_directory_iterator(scratch / "keys")) {
         const auto path = entry.path().lexically_relative(scratch / "keys");
         if (entry.is_directory() || path == "ledger") continue;
@@ -65,7 +65,7 @@ TEST(Backup, OverwritesNothing) {
               "making " + (scratch / "backup").string() + ": file exists");
     EXPECT_EQ(slurp(scratch / "backup"), "mine");
     keys.backup(scratch / "good", "pass");
-    EXPECT_EQ(words_of([&] { restore_keys(scratch / "good", scratch / "keys", "pass"); }),
+    EXPECT_EQ(words_of([&] { restore_keys(scratch / "good", scratch / "keys", "makina", "pass"); }),
               (scratch / "keys").string() + " exists already: keys are never overwritten");
     EXPECT_EQ(words_of([&] { keys.backup(scratch / "other", ""); }), "a backup needs a passphrase");
     EXPECT_FALSE(std::filesystem::exists(scratch / "other"));
@@ -79,7 +79,7 @@ TEST(Backup, IsRefusedWithAnotherPassphraseAndWhenAnyPartHasChanged) {
     const auto words = [&](const std::string& content, const std::string& passphrase) {
         std::filesystem::remove(scratch / "changed");
         write_new(scratch / "changed", content);
-        return words_of([&] { restore_keys(scratch / "changed", scratch / "again", passphrase); });
+        return words_of([&] { restore_keys(scratch / "changed", scratch / "again", "makina", passphrase); });
     };
     const std::string name = (scratch / "changed").string();
     EXPECT_EQ(words(whole, "Pass"), name + refused);
@@ -115,7 +115,8 @@ TEST(Backup, NeverWritesOutsideItsFolder) {
         EXPECT_EQ(words_of([&, &refused = content] { (void)unpacked(refused); }), words) << content;
     }
     const auto file = forged(scratch, rows[0].first);
-    EXPECT_EQ(words_of([&] { restore_keys(file, scratch / "again", "pass"); }), file.string() + ": " + rows[0].second);
+    EXPECT_EQ(words_of([&] { restore_keys(file, scratch / "again", "makina", "pass"); }),
+              file.string() + ": " + rows[0].second);
     EXPECT_EQ(names_in(scratch.path()), "forged ");
     EXPECT_EQ(words_of([&] {
                   (void)packed({{"Notes.txt", ""}});

@@ -9,6 +9,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "builder/commands/home.hpp"
 #include "builder/commands/keyring.hpp"
 #include "builder/commands/recipient.hpp"
 #include "builder/process.hpp"
@@ -76,12 +77,91 @@ TEST_F(KeysCommand, ShowsFingerprintsAndWhatWasIssued) {
     ASSERT_EQ(shown["bundles"].size(), 1U);
     EXPECT_EQ(shown["bundles"][0]["state"], "current");
     EXPECT_EQ(shown["bundles"][0]["card"], issued.card);
-    EXPECT_EQ(output({"keys", "revoke", "worker-1"}).rfind("the last card of worker-1 is noted as revoked", 0), 0U);
+    const std::string revoked = output({"keys", "revoke", "worker-1"});
+    EXPECT_EQ(revoked.rfind("the card " + issued.card + " of worker-1 (epoch 1, issued ", 0), 0U) << revoked;
+    EXPECT_NE(revoked.find(" to card) is noted as revoked: "), std::string::npos) << revoked;
+    EXPECT_EQ(refusal({"keys", "revoke", "worker-1"}), "1 makina-image: every card of worker-1 is revoked already\n");
     EXPECT_EQ(Json::parse(output({"keys", "show", "--json"}))["bundles"][0]["state"], "revoked");
     (void)card();
     const Json later = Json::parse(output({"keys", "show", "--json"}));
     EXPECT_EQ(later["bundles"][1]["epoch"], 2);
     EXPECT_EQ(output({"keys", "show"}).find("PRIVATE"), std::string::npos);
+}
+
+TEST_F(KeysCommand, RevokesTheCardThatWasFlashedRatherThanOneThatNeverWas) {
+    (void)output({"keys"});
+    const Issued flashed = card();
+    const auto note = [&](const Issued& issued, bool verified) {
+        FlashReceipt receipt;
+        receipt.node = "worker-1";
+        receipt.card = issued.card;
+        receipt.medium = "usb-Reader";
+        receipt.sha256 = std::string(64, '0');
+        receipt.verified = verified;
+        receipt.time = seconds_now();
+        Keys(folder(), "makina", "").note_flashed(receipt);
+    };
+    note(flashed, true);
+    const Issued failed = card();
+    note(failed, false);
+    const Issued interrupted = card();
+    const std::string said = output({"keys", "revoke", "worker-1"});
+    EXPECT_EQ(said.rfind("the card " + flashed.card + " of worker-1 (epoch 1, issued ", 0), 0U) << said;
+    EXPECT_NE(said.find(" onto usb-Reader) is noted as revoked: "), std::string::npos) << said;
+    for (const Issued& newer : {failed, interrupted}) {
+        EXPECT_NE(said.find("never flashed, and not revoked: the card " + newer.card), std::string::npos) << said;
+    }
+    // Of cards that never were flashed it is the newest, and whoever knows better names one.
+    EXPECT_EQ(output({"keys", "revoke", "worker-1"}).rfind("the card " + interrupted.card, 0), 0U);
+    EXPECT_EQ(output({"keys", "revoke", "worker-1", "--card", failed.card}).rfind("the card " + failed.card, 0), 0U);
+}
+
+TEST_F(KeysCommand, FinishesNoRotationThatLeavesACardBehind) {
+    (void)output({"keys"});
+    const auto issue = [&](const std::string& node) {
+        const Profile profile = clusters::pair();
+        (void)Keys(folder(), "makina", "")
+            .issue(recipient_of(profile, *profile.find(node)), true, seconds_now(), keyrings::year, "card");
+    };
+    for (const char* const node : {"worker-1", "master-1", "gateway-1"}) issue(node);
+    (void)output({"keys", "rotate"});
+    const std::string refused = refusal({"keys", "rotate", "--finish"});
+    EXPECT_EQ(refused.rfind("1 makina-image: the newest cards of gateway-1, master-1 and worker-1 would believe no "
+                            "signer any more: hand over a bundle (makina-image bundle create --role gateway-1) or "
+                            "write a new card (makina-image build --role gateway-1), ",
+                            0),
+              0U)
+        << refused;
+    issue("gateway-1");
+    (void)output({"bundle", "create", "--role", "master-1", "--output", (scratch_ / "makina.bundle").string()});
+    EXPECT_EQ(refusal({"keys", "rotate", "--finish"}).rfind("1 makina-image: the newest card of worker-1 would", 0),
+              0U);
+    EXPECT_EQ(Json::parse(output({"keys", "show", "--json"}))["keys"].size(), 10U);
+    EXPECT_EQ(refusal({"keys", "rotate", "--leave-behind"}).substr(0, 2), "2 ");
+    (void)output({"keys", "rotate", "--finish", "--leave-behind"});
+    EXPECT_EQ(Json::parse(output({"keys", "show", "--json"}))["keys"].size(), 8U);
+    // A card that is revoked has not to be reached.
+    (void)output({"keys", "rotate"});
+    for (const char* const node : {"worker-1", "master-1", "gateway-1"}) (void)output({"keys", "revoke", node});
+    (void)output({"keys", "rotate", "--finish"});
+}
+
+TEST_F(KeysCommand, NamesTheOptionOfTheBackupsPassphraseWhereThereIsNoTerminal) {
+    (void)output({"keys"});
+    const Result result =
+        run({.argv = {"setsid", MAKINA_IMAGE, "keys", "backup", (scratch_ / "backup").string()},
+             .environment = {{"XDG_CONFIG_HOME", (scratch_ / "config").string()}, {"MAKINA_HOME", MAKINA_SOURCE}}});
+    EXPECT_EQ(result.status, 2);
+    EXPECT_NE(result.errors.find(": say --backup-passphrase-file\n"), std::string::npos) << result.errors;
+}
+
+TEST_F(KeysCommand, RefusesAPassphraseThatHasNoUseBeforeABaseIsMade) {
+    (void)output({"keys"});
+    const auto file = scratch_.write("passphrase", "correct horse\n").string();
+    EXPECT_EQ(refusal({"build", "--role", "worker-1", "--passphrase-file", file, "--output", scratch_ / "out"}),
+              "2 the keys in " + folder().string() + " have no passphrase: say none\n");
+    EXPECT_EQ(refusal({"check", "nope.yaml"}).substr(0, 20), "2 reading nope.yaml:");
+    EXPECT_EQ(refusal({"check", "--json", "nope.yaml"}).substr(0, 20), "2 reading nope.yaml:");
 }
 
 TEST_F(KeysCommand, RotatesInTwoSteps) {
@@ -118,6 +198,111 @@ TEST_F(KeysCommand, BacksUpAndRestores) {
               "2 " + passphrase.string() + " has no passphrase of 1 to 1024 characters on its first line\n");
 }
 
+TEST_F(KeysCommand, BacksUpWhatItNamesAndRestoresItOnlyUnderItsOwnName) {
+    std::string text = slurp(std::string(MAKINA_SOURCE) + "/profiles/makina.yaml");
+    text.replace(text.find("name: makina"), 12, "name: attic");
+    const auto attic = scratch_.write("my attic.yaml", text).string();
+    const auto passphrase = scratch_.write("passphrase", "of the backup\n").string();
+    const std::string made = output({"keys", "--profile", attic});
+    EXPECT_NE(made.find("makina-image keys backup FILE --profile '" + attic + "' makes a copy\n"), std::string::npos)
+        << made;
+    const auto file = (scratch_ / "backup").string();
+    const std::string said =
+        output({"keys", "backup", file, "--profile", attic, "--backup-passphrase-file", passphrase});
+    EXPECT_EQ(said.rfind("wrote " + file + ": the keys of the cluster attic (id ", 0), 0U) << said;
+    EXPECT_NE(said.find(") in " + (scratch_ / "config/makina/attic").string() + "; "), std::string::npos) << said;
+    EXPECT_EQ(refusal({"keys", "restore", file, "--backup-passphrase-file", passphrase}),
+              "1 makina-image: " + file +
+                  ": it has the keys of the cluster attic, not of makina: say --profile FILE with that of attic\n");
+    EXPECT_FALSE(std::filesystem::exists(folder()));
+}
+
+/// sudo makes us root and HOME root's own. What is tested needs to be root.
+class Sudo : public KeysCommand {
+  protected:
+    void SetUp() override {
+        if (geteuid() != 0) GTEST_SKIP() << "only root can be what sudo makes";
+    }
+    Result by_sudo(std::vector<std::string> arguments) const {
+        arguments.insert(arguments.begin(), {"env", "-u", "XDG_CONFIG_HOME", "-u", "XDG_CACHE_HOME", MAKINA_IMAGE});
+        return run({.argv = arguments,
+                    .environment = {{"HOME", "/root"}, {"SUDO_UID", "65534"}, {"MAKINA_HOME", MAKINA_SOURCE}}});
+    }
+};
+
+TEST_F(Sudo, LooksForTheKeysOfWhoCalledIt) {
+    EXPECT_EQ(by_sudo({"keys", "show"}).errors,
+              "makina-image: there are no keys in /nonexistent/.config/makina/makina: makina-image keys makes them\n");
+    const Result named = by_sudo({"keys", "show", "--keys", folder().string()});
+    EXPECT_NE(named.errors.find("no keys in " + folder().string()), std::string::npos) << named.errors;
+}
+
+TEST_F(Sudo, LeavesEveryFileToTheOwnerOfTheFolder) {
+    ASSERT_EQ(chown(scratch_.path().c_str(), 65534, 65534), 0);
+    (void)output({"keys"});
+    (void)card();
+    (void)output({"keys", "rotate"});
+    std::size_t seen = 0;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(scratch_ / "config")) {
+        struct stat facts {};
+        ASSERT_EQ(lstat(entry.path().c_str(), &facts), 0);
+        EXPECT_EQ(facts.st_uid, 65534U) << entry.path();
+        ++seen;
+    }
+    EXPECT_GT(seen, 10U);
+    // Without sudo they can be used afterwards.
+    const std::string words = in_child([&] {
+        become_nobody();
+        return std::to_string(Keys(folder(), "makina", "").ledger().size());
+    });
+    EXPECT_EQ(words, "1");
+}
+
+TEST_F(Sudo, GivesTheCacheToWhoCalledIt) {
+    const auto home = scratch_ / "home";
+    const auto passwd = scratch_.write("passwd",
+                                       "root:x:0:0:root:/root:/bin/sh\n"
+                                       "anna:x:4321:4321::" +
+                                           home.string() + ":/bin/sh\n");
+    scratch_.write("home/.cache/makina/locks/names", "");
+    scratch_.write("home/.cache/makina/bases/x.part/etc/passwd", "another build's");
+    scratch_.write("home/of-root", "");
+    const auto owner = [](const std::filesystem::path& path) {
+        struct stat facts {};
+        return ::stat(path.c_str(), &facts) == 0 ? facts.st_uid : 1;
+    };
+    const std::string found = in_child([&]() -> std::string {
+        if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+            mount(passwd.c_str(), "/etc/passwd", nullptr, MS_BIND, nullptr) != 0)
+            return "no mount";
+        setenv("SUDO_UID", "4321", 1);
+        setenv("HOME", "/elsewhere", 1);
+        if (home_folder() != "/elsewhere") return "a HOME that was chosen is not taken";
+        setenv("HOME", "/root", 1);
+        give_to_invoker(home_folder() / ".cache/makina");
+        give_to_invoker(scratch_.path());
+        return home_folder().string();
+    });
+    if (found == "no mount") GTEST_SKIP() << "nothing can be mounted here";
+    EXPECT_EQ(found, home.string());
+    for (const char* const its : {".cache", ".cache/makina", ".cache/makina/locks/names", ".cache/makina/bases"}) {
+        EXPECT_EQ(owner(home / its), 4321U) << its;
+    }
+    EXPECT_EQ(owner(home / ".cache/makina/bases/x.part/etc/passwd"), 0U);
+    EXPECT_EQ(owner(home / "of-root"), 0U);
+    EXPECT_EQ(owner(scratch_.path()), 0U);
+}
+
+TEST_F(KeysCommand, MakesNoKeysForACardThatReplacesAnother) {
+    const std::string refused = refusal({"replace", "worker-1", "--output", (scratch_ / "out").string()});
+    EXPECT_EQ(refused.rfind("1 makina-image: ", 0), 0U) << refused;
+    EXPECT_NE(refused.find("there are no keys of the cluster makina in " + folder().string() +
+                           ": a node is replaced with the keys that its cluster has"),
+              std::string::npos)
+        << refused;
+    EXPECT_FALSE(std::filesystem::exists(folder()));
+}
+
 TEST_F(KeysCommand, TakesAPassphraseFromAFileAndNeverFromTheCommandLine) {
     const auto file = scratch_.write("passphrase", "correct horse\n").string();
     (void)output({"keys", "--passphrase-file", file});
@@ -140,6 +325,9 @@ TEST_F(KeysCommand, HandsABundleOver) {
     EXPECT_EQ(refusal(create), "1 makina-image: worker-1 has no card yet: build its image first\n");
     EXPECT_FALSE(std::filesystem::exists(file));
     const Issued issued = card();
+    const std::string nowhere = (scratch_ / "nodir/x").string();
+    EXPECT_EQ(refusal({"bundle", "create", "--role", "worker-1", "--output", nowhere}),
+              "2 --output " + nowhere + ": there is no folder " + (scratch_ / "nodir").string() + "\n");
     const auto trust = scratch_.write("trust", issued.trust).string();
     (void)output(create);
     struct stat facts {};
@@ -162,12 +350,33 @@ TEST_F(KeysCommand, HandsABundleOver) {
     const std::string shown = output({"bundle", "show", file});
     EXPECT_NE(shown.find("\nseal          verified against the keys in "), std::string::npos) << shown;
     EXPECT_NE(shown.find("\ncard          " + issued.card + "\n"), std::string::npos);
+    EXPECT_NE(shown.find("\ngenesis       only joins\n"), std::string::npos) << shown;
     EXPECT_NE(shown.find("\npayload       kubelet.key, "), std::string::npos);
     EXPECT_EQ(shown.find("BEGIN"), std::string::npos) << "never a payload's bytes";
     const Json json = Json::parse(output({"bundle", "show", file, "--json"}));
     EXPECT_EQ(json["verified"], true);
     EXPECT_EQ(json["bundle"]["node"], "worker-1");
     EXPECT_EQ(json["payloads"].size(), 7U);
+}
+
+TEST_F(KeysCommand, ShowsWhetherACardMayBeginTheCluster) {
+    (void)output({"keys"});
+    const Profile profile = clusters::pair();
+    const auto shown = [&] {
+        const std::string sealed =
+            Keys(folder(), "makina", "")
+                .issue(recipient_of(profile, *profile.find("master-1")), true, seconds_now(), keyrings::year, "card")
+                .sealed;
+        const auto file = scratch_.write("makina.bundle", sealed).string();
+        EXPECT_TRUE(Json::parse(output({"bundle", "show", "--json", file}))["bundle"].contains("genesis"));
+        const std::string text = output({"bundle", "show", file});
+        const std::size_t at = text.find("\ngenesis       ") + 15;
+        return text.substr(at, text.find('\n', at) - at);
+    };
+    EXPECT_EQ(shown(), "may begin the cluster");
+    EXPECT_EQ(shown(), "may begin the cluster, an earlier card of this node could too");
+    Keys(folder(), "makina", "").note_formed("control-plane", seconds_now());
+    EXPECT_EQ(shown(), "only joins");
 }
 
 TEST_F(KeysCommand, ShowsNothingOfABundleThatItCannotBelieve) {
@@ -322,8 +531,13 @@ TEST_F(KeysCommand, IssuesAKubeconfigForAnAdministratorAndForOthers) {
         << certificate_in(text);
     EXPECT_NE(certificate_in(text).find("TLS Web Client Authentication\n"), std::string::npos);
     // It is never written over.
-    EXPECT_EQ(refusal({"kubeconfig", "--output", file}).rfind("1 makina-image: making " + file, 0), 0U);
+    EXPECT_EQ(refusal({"kubeconfig", "--output", file}),
+              "2 " + file + " exists already: choose another --output, or remove it\n");
     EXPECT_EQ(slurp(file), text);
+    // As ~/.kube/config, where no kubectl ever was.
+    (void)output({"kubeconfig", "--output", (scratch_ / ".kube/config").string()});
+    ASSERT_EQ(::stat((scratch_ / ".kube").c_str(), &facts), 0);
+    EXPECT_EQ(facts.st_mode & 07777U, 0700U);
 
     const std::string other = scratch_ / "anna";
     (void)output({"kubeconfig", "--user", "anna", "--group", "developers", "--days", "30", "--output", other});
