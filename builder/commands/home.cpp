@@ -32,16 +32,17 @@ std::optional<Person> person_of(uid_t user) {
     return Person{entry->pw_uid, entry->pw_gid, entry->pw_dir};
 }
 
-/// Who called sudo (sudo(8): SUDO_UID), if that made us root and HOME is root's own.
+/// Who called sudo (sudo(8): SUDO_UID), if that made us root and HOME is root's own or, as sudo -E leaves it, theirs.
 std::optional<Person> invoker() {
     const std::string_view number = variable("SUDO_UID");
     uid_t user = 0;
     const auto read = std::from_chars(number.data(), number.data() + number.size(), user);
     if (geteuid() != 0 || read.ec != std::errc() || read.ptr != number.data() + number.size() || user == 0) return {};
     const auto root = person_of(0);
+    auto person = person_of(user);
     const std::string_view home = variable("HOME");
-    if (!home.empty() && (!root || root->home != home)) return std::nullopt;
-    return person_of(user);
+    const auto is_home_of = [&](const std::optional<Person>& owner) { return owner && owner->home == home; };
+    return home.empty() || is_home_of(root) || is_home_of(person) ? person : std::nullopt;
 }
 
 void give(const fs::path& path, const Person& person) {

@@ -267,6 +267,7 @@ TEST_F(Sudo, GivesTheCacheToWhoCalledIt) {
     scratch_.write("home/.cache/makina/locks/names", "");
     scratch_.write("home/.cache/makina/bases/x.part/etc/passwd", "another build's");
     scratch_.write("home/of-root", "");
+    scratch_.write("home/kept/by sudo -E", "");
     const auto owner = [](const std::filesystem::path& path) {
         struct stat facts {};
         return ::stat(path.c_str(), &facts) == 0 ? facts.st_uid : 1;
@@ -280,6 +281,8 @@ TEST_F(Sudo, GivesTheCacheToWhoCalledIt) {
         if (home_folder() != "/elsewhere") return "a HOME that was chosen is not taken";
         setenv("HOME", "/root", 1);
         give_to_invoker(home_folder() / ".cache/makina");
+        setenv("HOME", home.c_str(), 1);
+        give_to_invoker(home / "kept");
         give_to_invoker(scratch_.path());
         return home_folder().string();
     });
@@ -289,6 +292,7 @@ TEST_F(Sudo, GivesTheCacheToWhoCalledIt) {
         EXPECT_EQ(owner(home / its), 4321U) << its;
     }
     EXPECT_EQ(owner(home / ".cache/makina/bases/x.part/etc/passwd"), 0U);
+    EXPECT_EQ(owner(home / "kept/by sudo -E"), 4321U);
     EXPECT_EQ(owner(home / "of-root"), 0U);
     EXPECT_EQ(owner(scratch_.path()), 0U);
 }
