@@ -97,6 +97,7 @@ void make_tree(const fs::path& root, const std::string& role) {
         put(on("/var/lib/kubelet/config.yaml"), "kind: KubeletConfiguration\n");
         put(on("/etc/kubernetes/manifests/kube-apiserver.yaml"), "kind: Pod\n");
     }
+    if (role == "gateway") put(on("/proc/sys/net/ipv4/ip_forward"), "1\n");
     if (role == "worker") put(on("/etc/kubernetes/kubelet.conf"), "kind: Config\n", 0600);
 }
 
@@ -105,6 +106,7 @@ fs::path make_programs() {
     fs::path folder = workshop() / "programs";
     for (const char* const name : {"systemctl", "haproxy", "keepalived"})
         put(folder / name, "#!/bin/sh\nexit 0\n", 0755);
+    put(folder / "nft", "#!/bin/sh\necho 'type filter hook forward priority filter; policy drop;'\n", 0755);
     put(folder / "ssh-keygen",
         "#!/bin/sh\n"
         "key=$MAKINA_ROOT/etc/ssh/ssh_host_ed25519_key\n"

@@ -129,13 +129,14 @@ void Loop::attach(const fs::path& file, std::uint64_t offset, std::uint64_t size
     config.info.lo_sizelimit = size;
     config.info.lo_flags = LO_FLAGS_AUTOCLEAR;
     if (partitions) config.info.lo_flags |= LO_FLAGS_PARTSCAN;
-    // Somebody else may take the free one before we do.
+    // Somebody else may take the free one before we do, or remove it.
     const bool attached = becomes_true([&] {
         const int number = ::ioctl(control.get(), LOOP_CTL_GET_FREE);
         if (number < 0) throw_system("asking for a free loop device");
         whole_ = node_of("loop" + std::to_string(number));
         device_ = Descriptor(::open(whole_.c_str(), O_RDWR | O_CLOEXEC));
-        if (!device_) throw_system("opening a loop device");
+        if (!device_ && errno != ENXIO) throw_system("opening a loop device");
+        if (!device_) return false;
         if (::ioctl(device_.get(), LOOP_CONFIGURE, &config) == 0) return true;
         if (errno != EBUSY) throw_system("attaching " + file.string());
         return false;
