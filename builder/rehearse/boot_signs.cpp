@@ -44,8 +44,26 @@ bool boot_fails(const std::string& line) {
                        [&](std::string_view sign) { return line.find(sign) != std::string::npos; });
 }
 
+/// ECMA-48, 5.4: after ESC a control sequence begins with "[" and ends with a byte from "@" to "~"; others are one
+/// letter long.
+bool ConsoleLines::is_control(char letter) {
+    switch (control_) {
+        case Control::none:
+            if (letter == '\x1b') control_ = Control::begun;
+            return control_ == Control::begun;
+        case Control::begun:
+            control_ = letter == '[' ? Control::sequence : Control::none;
+            return true;
+        case Control::sequence:
+            if (letter >= '@' && letter <= '~') control_ = Control::none;
+            return true;
+    }
+    return false;
+}
+
 void ConsoleLines::take(std::string_view bytes, const std::function<void(const std::string&)>& on_line) {
     for (const char letter : bytes) {
+        if (is_control(letter)) continue;
         if (letter == '\n' || line_.size() > longest) {
             const std::string line = std::exchange(line_, {});
             if (!line.empty()) on_line(line);
