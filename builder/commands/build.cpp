@@ -20,6 +20,7 @@
 #include "builder/commands/recipient.hpp"
 #include "builder/commands/snapshot.hpp"
 #include "builder/commands/terminal.hpp"
+#include "builder/profile/spelling.hpp"
 #include "builder/read_file.hpp"
 
 namespace makina {
@@ -370,7 +371,7 @@ class Writers {
 
 /// What failed, with the nodes that have no image now.
 [[noreturn]] void fail(const std::exception_ptr& failed, const std::vector<std::string>& missing) {
-    const std::string names = missing.empty() ? "" : "; no image was written of " + listed(missing);
+    const std::string names = missing.empty() ? "" : "; no image was written of " + enumerate(missing, " and ");
     try {
         std::rethrow_exception(failed);
     } catch (const Mistake& error) {

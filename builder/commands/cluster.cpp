@@ -64,15 +64,6 @@ std::filesystem::path daemon_for(Architecture architecture) {
                 " && cmake --build --preset " + preset + ", or say --daemon FILE");
 }
 
-std::string listed(const std::vector<std::string>& names) {
-    std::string text;
-    for (std::size_t i = 0; i < names.size(); ++i) {
-        if (i > 0) text += i + 1 == names.size() ? " and " : ", ";
-        text += names[i];
-    }
-    return text;
-}
-
 ProfileReading read_named_profile(const std::filesystem::path& file) {
     try {
         return read_profile(file);

@@ -37,9 +37,6 @@ class Mistake : public Error {
 /// The node of that name; throws Mistake with what may have been meant.
 [[nodiscard]] const Node& node_named(const Profile& profile, const std::string& name);
 
-/// "lb-1, lb-2 and worker-1"
-[[nodiscard]] std::string listed(const std::vector<std::string>& names);
-
 /// How bases are to be got.
 struct BaseOptions {
     std::filesystem::path cache;

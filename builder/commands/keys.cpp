@@ -10,6 +10,7 @@
 #include "builder/commands/cluster.hpp"
 #include "builder/commands/keyring.hpp"
 #include "builder/commands/passphrase.hpp"
+#include "builder/profile/spelling.hpp"
 
 namespace makina {
 namespace {
@@ -162,7 +163,7 @@ void require_all_reached(const Keys& keys, const KeysOptions& options) {
     const std::vector<std::string> nodes = keys.left_behind();
     if (nodes.empty()) return;
     const std::string to = " --role " + nodes.front() + same_keys(options.profile, options.keyring);
-    throw Error("the newest " + std::string(nodes.size() == 1 ? "card" : "cards") + " of " + listed(nodes) +
+    throw Error("the newest " + std::string(nodes.size() == 1 ? "card" : "cards") + " of " + enumerate(nodes, " and ") +
                 " would believe no signer any more: hand over a bundle (makina-image bundle create" + to +
                 ") or write a new card (makina-image build" + to +
                 "), name what is gone with keys revoke NODE, or say --leave-behind");

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "builder/profile/profile.hpp"
+#include "builder/profile/spelling.hpp"
 
 namespace makina {
 namespace {
@@ -29,12 +30,6 @@ std::vector<std::string> subcommands_of(const CLI::App& command) {
     return names;
 }
 
-std::string joined(const std::vector<std::string>& words) {
-    std::string text;
-    for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
-    return text;
-}
-
 /// `name` is what was typed before the word: "keys show".
 std::string objection(const CLI::App& command, const std::string& name, const std::string& word) {
     const std::string help = "makina-image " + name + (name.empty() ? "" : " ") + "--help";
@@ -44,7 +39,8 @@ std::string objection(const CLI::App& command, const std::string& name, const st
                meant(option, options_of(command), ": " + help + " names them");
     }
     if (const auto names = subcommands_of(command); !names.empty()) {
-        return name + " has no subcommand \"" + word + "\"" + meant(word, names, "; there are " + joined(names));
+        return name + " has no subcommand \"" + word + "\"" +
+               meant(word, names, "; there are " + enumerate(names, ", "));
     }
     const bool takes_role = command.get_option_no_throw("--role") != nullptr;
     return name + " takes no word \"" + word + "\"" +

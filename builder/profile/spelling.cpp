@@ -73,10 +73,10 @@ std::string suggestion(const std::string& word, const std::vector<std::string>& 
     return meant ? ", did you mean " + in_quotes(*meant) + "?" : "";
 }
 
-std::string enumerate(const std::vector<std::string>& words) {
+std::string enumerate(const std::vector<std::string>& words, const std::string& last) {
     std::string text;
     for (std::size_t i = 0; i < words.size(); ++i) {
-        if (i > 0) text += i + 1 == words.size() ? " or " : ", ";
+        if (i > 0) text += i + 1 == words.size() ? last : ", ";
         text += words[i];
     }
     return text;

@@ -14,7 +14,7 @@ namespace makina {
 /// `, did you mean "role"?` if a candidate is near, else empty.
 [[nodiscard]] std::string suggestion(const std::string& word, const std::vector<std::string>& candidates);
 
-/// "pair, static-pod or none"
-[[nodiscard]] std::string enumerate(const std::vector<std::string>& words);
+/// "pair, static-pod or none"; `last` stands before the last one.
+[[nodiscard]] std::string enumerate(const std::vector<std::string>& words, const std::string& last = " or ");
 
 }  // namespace makina

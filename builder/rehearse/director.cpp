@@ -4,19 +4,13 @@
 #include <array>
 #include <string_view>
 
+#include "builder/profile/spelling.hpp"
+
 namespace makina {
 namespace {
 
 std::vector<std::string> holders(const Sight& sight) {
     return sight.held.empty() ? std::vector<std::string>() : sight.held.back().by;
-}
-
-std::string listed(const std::vector<std::string>& names) {
-    std::string text;
-    for (std::size_t at = 0; at < names.size(); ++at) {
-        text += (at == 0 ? "" : at + 1 == names.size() ? " and " : ", ") + names[at];
-    }
-    return text;
 }
 
 bool is_on(const Sight& sight, const std::string& name) {
@@ -40,7 +34,7 @@ std::string in_words(const Sight& sight) {
         }
         words += '\n';
     }
-    return words + listed(holders(sight)) + (sight.shared_answers ? " answers" : "");
+    return words + enumerate(holders(sight), " and ") + (sight.shared_answers ? " answers" : "");
 }
 
 std::vector<std::string> troubles(const Sight& sight) {
@@ -66,7 +60,7 @@ std::string objection_to(const SeenBoard& board) {
 std::string objection_to_holder(const Sight& sight, const std::string& shared) {
     const std::vector<std::string> by = holders(sight);
     if (by.empty()) return shared + " is held by nobody";
-    if (by.size() > 1) return shared + " is held by " + listed(by) + " at once";
+    if (by.size() > 1) return shared + " is held by " + enumerate(by, " and ") + " at once";
     if (!is_on(sight, by[0])) return shared + " was last held by " + by[0] + ", which is off";
     return sight.shared_answers ? std::string() : shared + " is held by " + by[0] + ", but nothing answers there";
 }

@@ -3,7 +3,7 @@
 #include <string>
 
 #include "firstboot/host.hpp"
-#include "firstboot/join/founding.hpp"
+#include "firstboot/since.hpp"
 #include "firstboot/stage.hpp"
 
 namespace makina {

@@ -1,27 +1,13 @@
 #pragma once
 
-#include <cstdint>
-#include <optional>
 #include <string>
 
 #include "firstboot/bundle/bundle.hpp"
 #include "firstboot/host.hpp"
 #include "firstboot/join/genesis.hpp"
+#include "firstboot/since.hpp"
 
 namespace makina {
-
-/// How long something has been so, in seconds of a clock that never jumps.
-class Since {
-  public:
-    std::int64_t seconds(bool is_so, std::int64_t now) {
-        if (!is_so) begun_.reset();
-        if (is_so && !begun_) begun_ = now;
-        return begun_ ? now - *begun_ : 0;
-    }
-
-  private:
-    std::optional<std::int64_t> begun_;
-};
 
 /// A founder's part in the agreement on the first members: hears the others, takes one step, and makes durable and
 /// tells what it says from then on.

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "firstboot/host.hpp"
+#include "firstboot/since.hpp"
 #include "firstboot/stage.hpp"
 
 namespace makina {
@@ -64,7 +65,7 @@ class Doubt {
     void look(Host& host);
 
   private:
-    std::optional<std::int64_t> since_;  ///< uptime
+    Since contradicted_;
 };
 /// cgroup controllers, swap, modules, sysctls, room, architecture and board.
 [[nodiscard]] Outcome ask_preflight(Host& host, const Bundle& bundle);

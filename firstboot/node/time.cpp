@@ -57,14 +57,9 @@ Outcome do_time(Host& host, const Bundle& bundle) {
 void Doubt::look(Host& host) {
     const Moment moment = host.moment();
     const std::int64_t uptime = host.uptime();
-    if (!is_contradicted(host, moment)) {
-        since_.reset();
-        return;
-    }
-    if (!since_) since_ = uptime;
-    if (uptime - *since_ < long_enough) return;
+    if (contradicted_.seconds(is_contradicted(host, moment), uptime) < long_enough) return;
     remember_number(host, kept::clock, static_cast<std::uint64_t>(moment.now));
-    since_.reset();
+    (void)contradicted_.seconds(false, uptime);
 }
 
 }  // namespace makina

@@ -164,12 +164,7 @@ TEST(Progress, IsShortenedByCharactersAndNotByBytes) {
 
 TEST(List, GivesProgramsAnObjectForEachDevice) {
     MachineModel machine;
-    DiskModel inside;
-    inside.name = "sda";
-    inside.number = "8:0";
-    inside.bus = "pci0000:00/0000:00:17.0/ata1/host0/target0:0:0/0:0:0:0";
-    inside.type = "0";
-    machine.add(inside);
+    machine.add(disk_inside());
     DiskModel card;
     card.usb = "pci0000:00/0000:00:14.0/usb1/1-2";
     card.bus = card.usb + "/1-2:1.0/host6/target6:0:0/6:0:0:0";

@@ -6,6 +6,15 @@ namespace makina::flashing {
 
 namespace fs = std::filesystem;
 
+DiskModel disk_inside() {
+    DiskModel disk;
+    disk.name = "sda";
+    disk.number = "8:0";
+    disk.bus = "pci0000:00/0000:00:17.0/ata1/host0/target0:0:0/0:0:0:0";
+    disk.type = "0";
+    return disk;
+}
+
 std::string MachineModel::part_name(const DiskModel& disk, int number) {
     const bool digit = std::isdigit(static_cast<unsigned char>(disk.name.back())) != 0;
     return disk.name + (digit ? "p" : "") + std::to_string(number);

@@ -24,6 +24,9 @@ struct DiskModel {
     int partitions = 2;
 };
 
+/// A disk at the machine's own controller: no card.
+[[nodiscard]] DiskModel disk_inside();
+
 /// /sys, /proc, /run/udev and /dev/disk of a machine, in a folder of its own.
 class MachineModel {
   public:

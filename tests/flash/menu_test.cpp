@@ -31,12 +31,7 @@ DiskModel reader(const std::string& name, const std::string& number, const std::
 class Menu : public testing::Test {
   protected:
     Menu() {
-        DiskModel inside;
-        inside.name = "sda";
-        inside.number = "8:0";
-        inside.bus = "pci0000:00/0000:00:17.0/ata1/host0/target0:0:0/0:0:0:0";
-        inside.type = "0";
-        machine.add(inside);
+        machine.add(disk_inside());
         machine.mount("8:1", "/", "/dev/sda1");
         machine.add(reader("sdb", "8:16", "B1B2"));
         machine.add(reader("sdc", "8:32", "C1C2"));

@@ -111,6 +111,16 @@ TEST_P(Phases, AreBegunAgainWhateverGoesWrong) {
 
 /// A card whose bundle has the authorities only, as kubeadm makes the rest; each of its certificates and keys is there
 /// without content once, and one of them is not there at all.
+/// The power goes when kubeadm has done its work, before that is noted.
+void expect_cut_after_kubeadm(FakeHost& host) {
+    host.programs["kubeadm"] = [good = host.programs["kubeadm"]](FakeHost& one, const std::vector<std::string>& argv) {
+        (void)good(one, argv);
+        throw Cut{};
+        return Answer{};
+    };
+    EXPECT_THROW(run_to_end(host), Cut);
+}
+
 TEST(Kubeadm, MakesCertificatesAgainThatAPowerCutHasEmptied) {
     const std::string pki = "/etc/kubernetes/pki/";
     const std::vector<std::string> names = {"apiserver", "apiserver-kubelet-client", "front-proxy-client",
@@ -135,13 +145,7 @@ TEST(Kubeadm, MakesCertificatesAgainThatAPowerCutHasEmptied) {
                 FakeMachine machine = new_machine("control-plane");
                 machine.files[kept::bundle].content = seal(bundle, first_signer());
                 const auto first = powered_on(machine);
-                first->programs["kubeadm"] = [good = first->programs["kubeadm"]](FakeHost& one,
-                                                                                 const std::vector<std::string>& argv) {
-                    (void)good(one, argv);
-                    throw Cut{};
-                    return Answer{};
-                };
-                EXPECT_THROW(run_to_end(*first), Cut);
+                expect_cut_after_kubeadm(*first);
                 ASSERT_TRUE(first->has(pki + name + end));
                 if (gone) machine.files.erase(pki + name + end);
                 if (!gone) machine.files[pki + name + end].content.clear();
@@ -163,13 +167,7 @@ TEST(Kubeadm, MakesCertificatesAgainThatAPowerCutHasEmptied) {
 TEST(Kubeadm, GivesTheKubeletAnotherCertificateIfAPowerCutHasEmptiedItsOwn) {
     FakeMachine machine = new_machine("control-plane");
     const auto first = host_of(machine, "control-plane");
-    first->programs["kubeadm"] = [good = first->programs["kubeadm"]](FakeHost& one,
-                                                                     const std::vector<std::string>& argv) {
-        (void)good(one, argv);
-        throw Cut{};
-        return Answer{};
-    };
-    EXPECT_THROW(run_to_end(*first), Cut);
+    expect_cut_after_kubeadm(*first);
     const std::string pair = "/var/lib/kubelet/pki/kubelet-client-2026-09-21-14-13-20.pem";
     const std::string current = "/var/lib/kubelet/pki/kubelet-client-current.pem";
     first->put(pair, "");
