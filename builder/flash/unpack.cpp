@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <lzma.h>
+#include <malloc.h>
 #include <sys/stat.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -87,11 +88,14 @@ class Packed : public Unpacking {
 class Xz : public Packed {
   public:
     explicit Xz(std::unique_ptr<PlainFile> file) : Packed(std::move(file)) {
+        // glibc keeps large pieces that a thread has freed, each thread its own, once it has seen them come and go: that
+        // was 25 MiB more than the limit below. Pieces of this size go back to the kernel.
+        mallopt(M_MMAP_THRESHOLD, 1 << 20);
         lzma_mt options{};
         options.flags = LZMA_CONCATENATED;
         options.threads = std::max(1U, std::thread::hardware_concurrency());
         // Blocks are unpacked side by side as far as this goes; a file of larger ones by one thread.
-        options.memlimit_threading = std::uint64_t{40} << 20;
+        options.memlimit_threading = std::uint64_t{32} << 20;
         options.memlimit_stop = std::uint64_t{512} << 20;
         if (lzma_stream_decoder_mt(&stream_, &options) != LZMA_OK) throw Error("out of memory");
     }
