@@ -92,6 +92,12 @@ std::string etcd_with_a_cluster(Host& host, const Bundle& bundle) {
     throw Error(faults);
 }
 
+/// etcd on the control planes, as a join sees it that was begun.
+struct Sight {
+    JoinRecord record;
+    Sighting etcd;
+};
+
 class ControlPlaneJoin {
   public:
     Outcome ask(Host& host, const Bundle& bundle);
@@ -105,7 +111,8 @@ class ControlPlaneJoin {
     Outcome enter(Host& host, const Bundle& bundle, const ApiServer& server);
     Outcome take_place(Host& host, const Bundle& bundle, const Sighting& sighting, std::string& via);
     Outcome go_on(Host& host, const Bundle& bundle);
-    Outcome give_up(Host& host, const Bundle& bundle);
+    Outcome get_ready(Host& host, const Bundle& bundle, const Sight& sight);
+    Outcome give_up(Host& host, const Bundle& bundle, const Sight& sight);
     Outcome finish(Host& host, const Bundle& bundle);
 
     Lookout& lookout(const Bundle& bundle);
@@ -113,6 +120,7 @@ class ControlPlaneJoin {
     Founder founder_;
     std::unique_ptr<Lookout> lookout_;
     Since silent_;
+    std::optional<std::int64_t> turn_kept_;  ///< when the turn was taken, or taken again
     ClockWait clock_;
     std::function<void(Host& host)> pending_;  ///< kubeadm is to be run now; it has been told to people first
 };
@@ -178,25 +186,65 @@ Outcome ControlPlaneJoin::begin(Host& host, const Bundle& bundle) {
     return {false, "an API server of the cluster" + by + ": " + found.faults, {}, 2};
 }
 
-/// kubeadm init was cut off, or has failed. The card may have lain in a drawer since, and the others have begun without
-/// it.
-Outcome ControlPlaneJoin::go_on_beginning(Host& host, const Bundle& bundle) {
+/// Done if a majority of the founders, heard now and this card's node among them, knows of no other beginning of the
+/// cluster than this card's. What a card was agreed on for is no proof: it may have lain in a drawer since, and silence
+/// may be that of nodes which are just starting, or behind a cable that is out.
+Outcome is_still_ours(Host& host, const Bundle& bundle) {
     const Statement own = own_statement(host, bundle);
-    for (const Statement& statement : hear(host, bundle, founders_of(bundle)).statements) {
-        const bool is_later = !statement.formation.empty() && statement.formation != own.formation;
+    state(host, bundle, own);
+    const std::size_t all = founders_of(bundle).size();
+    Heard heard = hear(host, bundle, founders_of(bundle));
+    std::size_t of_ours = 1;
+    for (const Statement& statement : heard.statements) {
         const auto self = statement.decided.find(bundle.node);
-        const bool is_other = self != statement.decided.end() && self->second != own.incarnation;
-        if (!is_later && !is_other) continue;
-        return {false, "a person: " + statement.node +
-                           " is of another beginning of the cluster than this card, which "
-                           "had begun one: write the card of " +
-                           bundle.node + " anew"};
+        const bool names_us = self != statement.decided.end() && self->second == own.incarnation;
+        const bool is_later = !statement.formation.empty() && statement.formation != own.formation;
+        const bool is_other = (!statement.decided.empty() || statement.member) && !names_us;
+        if (is_later || is_other) {
+            return {false, "a person: " + statement.node +
+                               " is of another beginning of the cluster than this card, which had begun one: write "
+                               "the card of " +
+                               bundle.node + " anew"};
+        }
+        if (names_us || !statement.formation.empty()) {
+            ++of_ours;
+        } else {
+            heard.faults[statement.node] = "its card knows of no beginning";
+        }
+    }
+    if (of_ours > all / 2) return {true};
+    std::string faults;
+    for (const auto& [name, fault] : heard.faults) faults += (faults.empty() ? "" : ", ") + name + " (" + fault + ")";
+    return {false,
+            std::to_string(all / 2 + 1) + " of " + std::to_string(all) +
+                " founders, this node among them, to know of no other beginning of the cluster than this card's, "
+                "before it goes on with that: " +
+                faults,
+            {},
+            2};
+}
+
+/// kubeadm init was cut off, or has failed.
+Outcome ControlPlaneJoin::go_on_beginning(Host& host, const Bundle& bundle) {
+    KubernetesApi api(host, identity());
+    // Its own server may be the one at the balancers' address, from before the cut.
+    if (!api.is_ready(own_server(bundle))) {
+        const auto found = api.find(bundle, brief_patience);
+        if (found.server) {
+            return {false,
+                    "a person: the API server at " + to_string(*found.server) +
+                        " answers for a cluster, and this card was cut off while it began one: write the card of " +
+                        bundle.node + " anew",
+                    {},
+                    5};
+        }
     }
     return initiate(host, bundle);
 }
 
 Outcome ControlPlaneJoin::initiate(Host& host, const Bundle& bundle) {
     const bool again = kubeadm_record(host).step == Step::init;
+    if (Outcome ours = is_still_ours(host, bundle); !ours.done) return ours;
     if (!again && !is_stacked(bundle)) {
         // etcd outlives control planes: what is in it must not get a second beginning.
         const std::string address = etcd_with_a_cluster(host, bundle);
@@ -239,6 +287,15 @@ Outcome take_off_list(Host& host, EtcdApi& api, const Decision& decision) {
     return {false, "the old member to be gone from the list", {}, 1};
 }
 
+/// Nothing of a join is here: whatever is in our place has to be proven dead, and kubeadm adds this node under a new id.
+JoinRecord forget_identity(Host& host) {
+    JoinRecord record = recorded(host);
+    if (record.own == 0) return record;
+    record.own = 0;
+    makina::record(host, record);
+    return record;
+}
+
 /// Our place in etcd's list is made free, and it is our turn to join. `via` is a healthy member.
 Outcome ControlPlaneJoin::take_place(Host& host, const Bundle& bundle, const Sighting& sighting, std::string& via) {
     const Decision decision = decide(sighting, recorded(host));
@@ -265,7 +322,7 @@ void delete_node(Host& host, const Bundle& bundle, const ApiServer& server) {
 Outcome ControlPlaneJoin::enter(Host& host, const Bundle& bundle, const ApiServer& server) {
     // The proof of a death takes its time from the first look, whatever else is waited for meanwhile.
     Sighting sighting;
-    if (is_stacked(bundle)) sighting = lookout(bundle).sight(host, bundle, recorded(host), false);
+    if (is_stacked(bundle)) sighting = lookout(bundle).sight(host, bundle, forget_identity(host), false);
     const auto facts = KubernetesApi(host, identity()).node(server, bundle.node);
     if (Outcome free = place_is_free(facts, bundle); !free.done) return free;
     if (Outcome set = clock_.ask(host); !set.done) return set;
@@ -275,6 +332,7 @@ Outcome ControlPlaneJoin::enter(Host& host, const Bundle& bundle, const ApiServe
         EtcdApi api(host, etcd_credentials(bundle));
         const std::string holder = api.take_turn(via, turn_key, bundle.node, turn_seconds);
         if (holder != bundle.node) return {false, holder + ", which is joining, to have come to its end", {}, 5};
+        turn_kept_ = host.uptime();
     }
     if (facts.exists) delete_node(host, bundle, server);
     note_member(host, bundle);
@@ -284,27 +342,60 @@ Outcome ControlPlaneJoin::enter(Host& host, const Bundle& bundle, const ApiServe
     return {false, "kubeadm join to come to its end, which takes minutes", {}, 1};
 }
 
-/// kubeadm was cut off, or has given up.
+/// Notes which member this node's etcd is, as soon as it says so itself: kubeadm, which has added it, tells nobody.
+JoinRecord learn_identity(Host& host, const Bundle& bundle) {
+    constexpr std::uint32_t at_home = 1000;
+    JoinRecord record = recorded(host);
+    if (!host.look(etcd_pod)) return record;
+    const std::uint64_t id = EtcdApi(host, etcd_credentials(bundle)).identity(own_address(bundle), at_home);
+    if (id == 0 || id == record.own) return record;
+    record.own = id;
+    makina::record(host, record);
+    return record;
+}
+
+/// kubeadm was cut off, or has given up. The card may have lain in a drawer since, and a newer one have joined.
 Outcome ControlPlaneJoin::go_on(Host& host, const Bundle& bundle) {
+    Sight sight;
+    if (is_stacked(bundle)) {
+        sight.record = learn_identity(host, bundle);
+        sight.etcd = lookout(bundle).sight(host, bundle, sight.record, false);
+        EtcdApi api(host, etcd_credentials(bundle));
+        const std::string via = healthy_member(sight.etcd);
+        if (Outcome claimed = via.empty() ? Outcome{true} : claim(api, via, bundle); !claimed.done) return claimed;
+    }
     const bool has_pods = host.look(is_stacked(bundle) ? etcd_pod : api_server_pod).has_value();
-    if (!has_pods || !has_kubelet_files(host)) return give_up(host, bundle);
+    const bool was_given_up = sight.record.own != 0 && sight.record.own == sight.record.removing;
+    if (!has_pods || !has_kubelet_files(host) || was_given_up) return give_up(host, bundle, sight);
     (void)host.run({"systemctl", "start", "kubelet"}, 120);
-    if (!KubernetesApi(host, identity()).is_ready(own_server(bundle))) {
-        if (silent_.seconds(true, host.uptime()) >= patience_with_pods) return give_up(host, bundle);
-        return {false, "the API server on this node to be ready, after a join that was cut off", {}, 2};
+    KubernetesApi api(host, identity());
+    if (!api.is_ready(own_server(bundle))) {
+        if (silent_.seconds(true, host.uptime()) >= patience_with_pods) return give_up(host, bundle, sight);
+        return get_ready(host, bundle, sight);
     }
     (void)silent_.seconds(false, host.uptime());
-    if (is_stacked(bundle)) {
-        EtcdApi api(host, etcd_credentials(bundle));
-        const auto own = own_member(api, bundle);
-        if (own && own->learner) {
-            const auto change = api.promote(own_address(bundle), own->id);
-            return {false, "etcd on this node to get its vote" + (change.done ? "" : ": " + change.fault), {}, 2};
-        }
-    }
+    const auto facts = api.node(own_server(bundle), bundle.node);
+    if (Outcome newest = is_newest_card(facts, bundle); !newest.done) return newest;
     // The credentials for joining may be wiped already.
     run_join(host, identity(), own_server(bundle), {"phase", "control-plane-join", "mark-control-plane"});
     return finish(host, bundle);
+}
+
+/// What has to be before the API server of this node can answer: a learner lets it read nothing, and promotes nobody,
+/// itself least of all. The others do, whether all of them are well or not.
+Outcome ControlPlaneJoin::get_ready(Host& host, const Bundle& bundle, const Sight& sight) {
+    const Outcome ready{false, "the API server on this node to be ready, after a join that was cut off", {}, 2};
+    const std::string via = healthy_member(sight.etcd);
+    if (via.empty()) return ready;
+    EtcdApi api(host, etcd_credentials(bundle));
+    if (!turn_kept_ || host.uptime() - *turn_kept_ >= turn_seconds / 3) {
+        (void)api.take_turn(via, turn_key, bundle.node, turn_seconds);
+        turn_kept_ = host.uptime();
+    }
+    const auto own = member_of(sight.etcd, sight.record.own);
+    if (!own || !own->learner) return ready;
+    const auto change = api.promote(via, own->id);
+    return {false, "etcd on this node to get its vote" + (change.done ? "" : ": " + change.fault), {}, 2};
 }
 
 /// Moves etcd's data aside: a person may want to look at what had a vote. Each has 64 MiB and more, so that of many
@@ -328,17 +419,21 @@ void put_data_aside(Host& host) {
 }
 
 /// A join that comes to nothing is undone, while the others are well without it: its data may be needed for a majority.
-Outcome ControlPlaneJoin::give_up(Host& host, const Bundle& bundle) {
+/// Who saw a majority has claimed the epoch since (`go_on`).
+Outcome ControlPlaneJoin::give_up(Host& host, const Bundle& bundle, const Sight& sight) {
     if (is_stacked(bundle)) {
-        const Decision decision = retreat(lookout(bundle).sight(host, bundle, recorded(host), false));
+        const Decision decision = retreat(sight.etcd, sight.record);
+        if (decision.silence && host.look(etcd_pod)) host.remove(etcd_pod);
         if (decision.step == Decision::Step::wait) return {false, decision.waiting_for, {}, 5};
         EtcdApi api(host, etcd_credentials(bundle));
         if (decision.step == Decision::Step::remove) return take_off_list(host, api, decision);
+        api.end_turn(decision.via, turn_key, bundle.node);
     }
     undo_join(host, bundle);
     put_data_aside(host);
     host.remove(KubeadmRecord::path);
     (void)silent_.seconds(false, host.uptime());
+    turn_kept_.reset();
     return {false, "the next attempt to join", {}, 1};
 }
 
@@ -346,7 +441,9 @@ Outcome ControlPlaneJoin::finish(Host& host, const Bundle& bundle) {
     const ApiServer own = own_server(bundle);
     KubernetesApi api(host, identity());
     if (!api.is_ready(own)) return {false, "the API server on this node to be ready", {}, 2};
-    if (!api.node(own, bundle.node).exists) return {false, "the kubelet to register this node", {}, 2};
+    const auto facts = api.node(own, bundle.node);
+    if (!facts.exists) return {false, "the kubelet to register this node", {}, 2};
+    if (Outcome newest = is_newest_card(facts, bundle); !newest.done) return newest;
     if (is_stacked(bundle)) {
         EtcdApi etcd(host, etcd_credentials(bundle));
         const auto member = own_member(etcd, bundle);
@@ -358,7 +455,7 @@ Outcome ControlPlaneJoin::finish(Host& host, const Bundle& bundle) {
         etcd.end_turn(own_address(bundle), turn_key, bundle.node);
     }
     host.wipe(std::string(admin_folder) + "/admin.conf");
-    settle(host, bundle, identity(), own);
+    if (Outcome settled = settle(host, bundle, identity(), own, facts); !settled.done) return settled;
     note(host, Step::finished);
     return ask(host, bundle);
 }

@@ -19,8 +19,13 @@ using Kind = Accident::Kind;
 
 constexpr const char* turn_key = "/makina/turn";
 
+std::string kind_of_member(const testing::TestParamInfo<bool>& each) {
+    return each.param ? "learner" : "voter";
+}
+
 /// A cluster of three control planes of which the third is dead, its Node still there, and a new card for it.
-class ControlPlaneReplacement : public ThirdCard {
+/// By a kubeadm that adds etcd members as learners, or as voters at once.
+class ControlPlaneReplacement : public ThirdCard, public testing::WithParamInterface<bool> {
   protected:
     ControlPlaneReplacement() : ThirdCard("control-plane") {
         patience = 2400;
@@ -29,6 +34,7 @@ class ControlPlaneReplacement : public ThirdCard {
 
     void begin_anew() override {
         ThirdCard::begin_anew();
+        etcd.learners = GetParam();
         FakeHost(machine).put(outside_node, "NotReady");
     }
     std::unique_ptr<FakeHost> powered_on() override {
@@ -36,10 +42,11 @@ class ControlPlaneReplacement : public ThirdCard {
         host->after_change = nullptr;
         host->network = [this](FakeHost& one, const Request& request) {
             if (request.port == 2379) return etcd.answer(one, request);
-            return ask_api_server(one, request, etcd.has_quorum());
+            return ask_api_server(one, request, etcd.has_quorum(), etcd.serves());
         };
         host->programs["kubeadm"] = [this](FakeHost& one, const std::vector<std::string>& argv) {
-            Answer answer = kubeadm(one, argv, [this] { return etcd.take_in(); });
+            Answer answer = kubeadm(
+                one, argv, {[this] { return etcd.take_in(); }, [this] { return etcd.promote_pod(); }});
             if (has_etcd_pod(one)) etcd.start_pod();
             if (!has_etcd_pod(one)) etcd.start_nothing();
             return answer;
@@ -50,6 +57,7 @@ class ControlPlaneReplacement : public ThirdCard {
                 one.put(outside_node, "Ready");
             }
             if (has_etcd_pod(one)) etcd.start_pod();
+            if (!has_etcd_pod(one)) etcd.start_nothing();
             etcd.go_on();
             if (one.machine.uptime >= 20) one.machine.moment = {issued + a_day, true};
         };
@@ -79,7 +87,7 @@ class ControlPlaneReplacement : public ThirdCard {
     }
 };
 
-TEST_F(ControlPlaneReplacement, TakesThePlaceOfTheDeadOne) {
+TEST_P(ControlPlaneReplacement, TakesThePlaceOfTheDeadOne) {
     const auto host = powered_on();
     EXPECT_EQ(run_for(*host), Ending::joined) << host->lines.back();
     expect_done("");
@@ -89,16 +97,16 @@ TEST_F(ControlPlaneReplacement, TakesThePlaceOfTheDeadOne) {
     EXPECT_TRUE(decode_statement(host->text(statement_path)).member);
 }
 
-TEST_F(ControlPlaneReplacement, ComesToItsEndAfterAPowerCutAtEveryStep) {
+TEST_P(ControlPlaneReplacement, ComesToItsEndAfterAPowerCutAtEveryStep) {
     cut_everywhere("cases", "write " + std::string(statement_path));
 }
 
-TEST_F(ControlPlaneReplacement, TriesAgainAfterAFaultAtEveryStep) {
+TEST_P(ControlPlaneReplacement, TriesAgainAfterAFaultAtEveryStep) {
     patience = 6000;
     fail_everywhere("cases");
 }
 
-TEST_F(ControlPlaneReplacement, BeginsAnewIfAPowerCutHasEmptiedWhatKubeadmWrote) {
+TEST_P(ControlPlaneReplacement, BeginsAnewIfAPowerCutHasEmptiedWhatKubeadmWrote) {
     for (const std::string path : {"/etc/kubernetes/kubelet.conf", "/var/lib/kubelet/config.yaml"}) {
         begin_anew();
         const auto host = powered_on();
@@ -123,7 +131,7 @@ TEST_F(ControlPlaneReplacement, BeginsAnewIfAPowerCutHasEmptiedWhatKubeadmWrote)
     }
 }
 
-TEST_F(ControlPlaneReplacement, AKubeletThatSpeaksToItsOwnApiServerGoesOnDoingSo) {
+TEST_P(ControlPlaneReplacement, AKubeletThatSpeaksToItsOwnApiServerGoesOnDoingSo) {
     const auto host = powered_on();
     const auto before = host->programs["kubeadm"];
     const std::string own = "clusters:\n- cluster:\n    server: https://192.168.3.253:6443\n";
@@ -136,7 +144,7 @@ TEST_F(ControlPlaneReplacement, AKubeletThatSpeaksToItsOwnApiServerGoesOnDoingSo
     EXPECT_EQ(host->text("/etc/kubernetes/kubelet.conf"), own);
 }
 
-TEST_F(ControlPlaneReplacement, JoinsWithoutATimeServerAfterFiveMinutes) {
+TEST_P(ControlPlaneReplacement, JoinsWithoutATimeServerAfterFiveMinutes) {
     const auto host = powered_on();
     host->world = [others = host->world](FakeHost& one) {
         others(one);
@@ -155,29 +163,29 @@ TEST_F(ControlPlaneReplacement, JoinsWithoutATimeServerAfterFiveMinutes) {
     EXPECT_THAT(host->statuses.back().notice, HasSubstr("no time server had set the clock when kubeadm began"));
 }
 
-TEST_F(ControlPlaneReplacement, WaitsWhileTheClusterSeesTheOldOne) {
+TEST_P(ControlPlaneReplacement, WaitsWhileTheClusterSeesTheOldOne) {
     FakeHost(machine).put(outside_node, "Ready");
     expect_waiting_without_kubelet("the cluster to miss etcd-3, which it says is Ready: another machine of this name?");
 }
 
-TEST_F(ControlPlaneReplacement, WaitsWhileTheOldMemberLives) {
+TEST_P(ControlPlaneReplacement, WaitsWhileTheOldMemberLives) {
     etcd.alive.insert("etcd-3");
     etcd.unreachable.insert("etcd-3");
     expect_waiting_without_kubelet("the proof that etcd-3 is dead: 30 s without a sign of life");
 }
 
-TEST_F(ControlPlaneReplacement, WaitsForAnotherThatIsJoining) {
+TEST_P(ControlPlaneReplacement, WaitsForAnotherThatIsJoining) {
     etcd.keys[turn_key] = "etcd-9";
     etcd.forget(3);
     expect_waiting_without_kubelet("etcd-9, which is joining, to have come to its end");
 }
 
-TEST_F(ControlPlaneReplacement, WaitsWithoutAMajority) {
+TEST_P(ControlPlaneReplacement, WaitsWithoutAMajority) {
     etcd.alive.erase("etcd-2");
     expect_waiting_without_kubelet("an API server of the cluster: ");
 }
 
-TEST_F(ControlPlaneReplacement, AnOlderCardDoesNotComeBack) {
+TEST_P(ControlPlaneReplacement, AnOlderCardDoesNotComeBack) {
     etcd.keys[epoch_key] = "3";
     expect_waiting_without_kubelet("a newer card: the cluster knows epoch 3 of etcd-3, this one has 2");
     begin_anew();
@@ -185,7 +193,7 @@ TEST_F(ControlPlaneReplacement, AnOlderCardDoesNotComeBack) {
     expect_waiting_without_kubelet("a newer card: the cluster knows epoch 4 of etcd-3, this one has 2");
 }
 
-TEST_F(ControlPlaneReplacement, StopsAndWaitsWhenASecondMemberDiesAtAnyStep) {
+TEST_P(ControlPlaneReplacement, StopsAndWaitsWhenASecondMemberDiesAtAnyStep) {
     for (const std::string at : {"remove", "add"}) {
         begin_anew();
         patience = 2400;
@@ -218,6 +226,7 @@ class SecondControlPlane : public ControlPlaneReplacement {
     void begin_anew() override {
         ControlPlaneReplacement::begin_anew();
         etcd = EtcdModel(std::vector<std::string>(names.begin(), names.end()));
+        etcd.learners = GetParam();
         Bundle bundle = new_card();
         bundle.peers.clear();
         for (std::size_t number = 1; number <= names.size(); ++number) {
@@ -252,7 +261,7 @@ class SecondControlPlane : public ControlPlaneReplacement {
     std::vector<std::int64_t> begun;
 };
 
-TEST_F(SecondControlPlane, LeavesTheFirstItsMajorityWhenItsJoinComesToNothing) {
+TEST_P(SecondControlPlane, LeavesTheFirstItsMajorityWhenItsJoinComesToNothing) {
     begin_anew();
     patience = 6000;
     const auto host = with_api_from(3);
@@ -264,7 +273,7 @@ TEST_F(SecondControlPlane, LeavesTheFirstItsMajorityWhenItsJoinComesToNothing) {
     for (std::size_t at = 1; at < begun.size(); ++at) EXPECT_GE(begun[at] - begun[at - 1], 600);
 }
 
-TEST_F(SecondControlPlane, KeepsTheDataOfTheTwoNewestJoins) {
+TEST_P(SecondControlPlane, KeepsTheDataOfTheTwoNewestJoins) {
     begin_anew();
     patience = 60000;
     const auto host = with_api_from(6);
@@ -278,7 +287,7 @@ TEST_F(SecondControlPlane, KeepsTheDataOfTheTwoNewestJoins) {
                       Not(Contains("etcd-of-a-join-that-failed-3"))));
 }
 
-TEST_F(SecondControlPlane, KeepsItsDataWhileTheOthersNeedIt) {
+TEST_P(SecondControlPlane, KeepsItsDataWhileTheOthersNeedIt) {
     names = {"etcd-1", "etcd-2"};
     begin_anew();
     patience = 6000;
@@ -296,12 +305,15 @@ TEST_F(SecondControlPlane, KeepsItsDataWhileTheOthersNeedIt) {
     EXPECT_TRUE(etcd.has_quorum());
 }
 
-TEST_F(ControlPlaneReplacement, WhereTheKeysStayWithTheOperatorAPersonJoinsIt) {
+TEST_P(ControlPlaneReplacement, WhereTheKeysStayWithTheOperatorAPersonJoinsIt) {
     Bundle bundle = new_card();
     std::erase_if(bundle.payloads, [](const Payload& payload) { return payload.name == "kubernetes-ca.key"; });
     write_card(bundle);
     expect_waiting_without_kubelet("a person to run kubeadm: on the first control plane kubeadm init --config ");
 }
+
+INSTANTIATE_TEST_SUITE_P(By, ControlPlaneReplacement, testing::Bool(), kind_of_member);
+INSTANTIATE_TEST_SUITE_P(By, SecondControlPlane, testing::Bool(), kind_of_member);
 
 }  // namespace
 }  // namespace makina::test
