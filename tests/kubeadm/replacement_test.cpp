@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "firstboot/join/kubeadm.hpp"
+#include "firstboot/join/members.hpp"
 #include "firstboot/join/standing.hpp"
 #include "firstboot/node/node.hpp"
 #include "firstboot/run.hpp"
@@ -250,6 +251,7 @@ class SecondControlPlane : public ControlPlaneReplacement {
             joins = static_cast<int>(begun.size());
             if (argv.at(1) == "reset") {
                 EXPECT_EQ(etcd.named("etcd-3"), nullptr);
+                EXPECT_FALSE(etcd.keys.contains(turn_key));
             }
             return next(one, argv);
         };
@@ -312,7 +314,172 @@ TEST_P(ControlPlaneReplacement, WhereTheKeysStayWithTheOperatorAPersonJoinsIt) {
     expect_waiting_without_kubelet("a person to run kubeadm: on the first control plane kubeadm init --config ");
 }
 
+/// A card whose first join was cut off, and which is powered on again.
+class JoinCutOff : public ControlPlaneReplacement {
+  protected:
+    static constexpr const char* our_url = "https://192.168.3.253:2380";
+
+    /// The power goes before or after a phase of kubeadm.
+    void cut(Kind kind, const std::string& phase) {
+        begin_anew();
+        const auto undisturbed = powered_on();
+        EXPECT_EQ(run_for(*undisturbed), Ending::joined);
+        const auto& steps = undisturbed->changes;
+        const auto step = std::ranges::find(steps, "kubeadm phase " + phase);
+        ASSERT_NE(step, steps.end()) << phase;
+        begin_anew();
+        const auto host = powered_on();
+        host->accident = Accident{kind, static_cast<std::size_t>(step - steps.begin()) + 1};
+        EXPECT_THROW((void)run_for(*host), Cut);
+        power_cycle(machine);
+        while_off();
+        etcd.removed.clear();
+    }
+    /// A later card of the node has joined, and is off: its member is in our place.
+    std::uint64_t put_successor(const std::string& epoch) {
+        etcd.start_nothing();
+        if (const Member* const own = etcd.named("etcd-3")) etcd.forget(own->id);
+        const auto unnamed = std::ranges::find(etcd.members(), std::string(), &Member::name);
+        if (unnamed != etcd.members().end()) etcd.forget(unnamed->id);
+        etcd.add_voter("etcd-3", our_url);
+        etcd.keys[epoch_key] = epoch;
+        FakeHost host(machine);
+        host.put(outside_epoch, epoch);
+        host.put(outside_node, "NotReady");
+        return etcd.named("etcd-3")->id;
+    }
+    /// It waits with these words, and the successor stays.
+    void expect_untouched(std::uint64_t successor, const std::string& words, const std::string& where) {
+        const auto host = powered_on();
+        EXPECT_EQ(run_for(*host), Ending::stopped) << where;
+        EXPECT_THAT(host->statuses.back().waiting_for, HasSubstr(words)) << where;
+        EXPECT_TRUE(etcd.removed.empty()) << where;
+        ASSERT_NE(etcd.named("etcd-3"), nullptr) << where;
+        EXPECT_EQ(etcd.named("etcd-3")->id, successor) << where;
+    }
+    std::size_t joins(const FakeHost& host) {
+        const std::string join = "run kubeadm join --config";
+        return static_cast<std::size_t>(
+            std::ranges::count_if(host.changes, [&](const std::string& one) { return one.rfind(join, 0) == 0; }));
+    }
+};
+
+TEST_P(JoinCutOff, AnOlderCardLeavesItsSuccessorAlone) {
+    for (const std::string phase : {"control-plane-prepare", "etcd member", "etcd pod", "etcd promote"}) {
+        cut(Kind::cut_after, phase);
+        const std::uint64_t successor = put_successor("3");
+        expect_untouched(successor, "a newer card: the cluster knows epoch 3 of etcd-3, this one has 2", phase);
+        EXPECT_EQ(etcd.keys[epoch_key], "3");
+        EXPECT_EQ(FakeHost(machine).text(outside_epoch), "3");
+    }
+}
+
+TEST_P(JoinCutOff, RemovesOnlyTheMemberThatItHasJoinedAs) {
+    cut(Kind::cut_after, "etcd promote");
+    {
+        // It learns who it is, while its API server does not come up.
+        const auto host = powered_on();
+        host->network = [next = host->network](FakeHost& one, const Request& request) {
+            return request.port == 6443 ? Response{0, "", "connection refused", false} : next(one, request);
+        };
+        patience = 60;
+        EXPECT_EQ(run_for(*host), Ending::stopped);
+        power_cycle(machine);
+        patience = 2400;
+    }
+    // A card of the same epoch has joined since: a copy.
+    const std::uint64_t successor = put_successor("2");
+    expect_untouched(successor,
+                     "a person: etcd-3 is in our place in the cluster's list, and is not what this card has joined as; "
+                     "a new card is needed",
+                     "");
+}
+
+TEST_P(JoinCutOff, WithoutItsIdTheMemberInItsPlaceHasToBeProvenDead) {
+    for (const std::string phase : {"etcd member", "control-plane-prepare"}) {
+        cut(Kind::cut_after, phase);
+        const std::uint64_t twin = put_successor("2");
+        etcd.alive.insert("etcd-3");
+        etcd.unreachable.insert("etcd-3");
+        expect_untouched(twin, "the proof that etcd-3 is dead: 30 s without a sign of life", phase);
+        etcd.unreachable.clear();
+    }
+}
+
+TEST_P(JoinCutOff, GetsItsVoteFromTheOthers) {
+    cut(Kind::cut_before, "etcd promote");
+    patience = 120;
+    const auto host = powered_on();
+    EXPECT_EQ(run_for(*host), Ending::joined) << host->lines.back();
+    expect_done("");
+    EXPECT_TRUE(etcd.removed.empty());
+    EXPECT_EQ(joins(*host), 0U);
+}
+
+/// Who has no vote may be given up whoever else is well.
+class LearnerCutOff : public JoinCutOff {};
+
+TEST_P(LearnerCutOff, GivesUpALearnerThatEndsAgainAndAgain) {
+    cut(Kind::cut_before, "etcd promote");
+    etcd.start_pod();
+    etcd.pod_crashes = true;
+    patience = 6000;
+    const auto host = powered_on();
+    host->programs["kubeadm"] = [this, next = host->programs["kubeadm"]](FakeHost& one,
+                                                                         const std::vector<std::string>& argv) {
+        if (argv.at(1) == "join") etcd.pod_crashes = false;
+        return next(one, argv);
+    };
+    EXPECT_EQ(run_for(*host), Ending::joined) << host->lines.back();
+    expect_done("");
+    EXPECT_EQ(etcd.removed.size(), 1U);
+    EXPECT_EQ(joins(*host), 1U);
+}
+
+TEST_P(LearnerCutOff, GivesUpALearnerThoughAnotherIsNotWell) {
+    cut(Kind::cut_before, "etcd promote");
+    etcd.add_voter("etcd-4", "https://192.168.3.254:2380");
+    etcd.alive.insert("etcd-4");
+    etcd.alive.erase("etcd-2");
+    etcd.learners_lag = true;
+    patience = 1200;
+    const auto host = powered_on();
+    EXPECT_EQ(run_for(*host), Ending::stopped);
+    EXPECT_EQ(etcd.wrongs(), std::vector<std::string>());
+    EXPECT_EQ(etcd.removed.size(), 1U);
+    EXPECT_EQ(etcd.named("etcd-3"), nullptr);
+    // It joins again when all are well.
+    EXPECT_EQ(host->statuses.back().waiting_for,
+              "etcd-2 to be healthy: a member is replaced only while all the others are");
+}
+
+TEST_P(JoinCutOff, KeepsItsTurnWhileItWaits) {
+    cut(Kind::cut_after, "etcd promote");
+    etcd.keys.erase(turn_key);
+    const auto host = powered_on();
+    host->network = [next = host->network](FakeHost& one, const Request& request) {
+        return request.port == 6443 ? Response{0, "", "connection refused", false} : next(one, request);
+    };
+    patience = 60;
+    EXPECT_EQ(run_for(*host), Ending::stopped);
+    EXPECT_EQ(etcd.keys[turn_key], "etcd-3");
+}
+
+TEST_P(ControlPlaneReplacement, RemovesNobodyWhileItsOwnNotesAreDamaged) {
+    for (const std::string path : {KubeadmRecord::path, JoinRecord::path, statement_path}) {
+        begin_anew();
+        FakeHost(machine).put(path, "makina-", {0600, "root", "root"});
+        const auto host = powered_on();
+        EXPECT_EQ(run_for(*host), Ending::stopped) << path;
+        EXPECT_THAT(host->statuses.back().last_error, HasSubstr(path + " is damaged (")) << path;
+        EXPECT_EQ(etcd.changes(), 0U) << path;
+        EXPECT_EQ(host->text(path), "makina-") << path;
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(By, ControlPlaneReplacement, testing::Bool(), kind_of_member);
+INSTANTIATE_TEST_SUITE_P(By, JoinCutOff, testing::Bool(), kind_of_member);
+INSTANTIATE_TEST_SUITE_P(By, LearnerCutOff, testing::Values(true), kind_of_member);
 INSTANTIATE_TEST_SUITE_P(By, SecondControlPlane, testing::Bool(), kind_of_member);
 
 }  // namespace
