@@ -97,9 +97,9 @@ Decision go_on_as(const Member& own, const Sighting& sighting, const Assembly& a
         decision.step = Decision::Step::start;
         return decision;
     }
-    if (sighting.silent_for >= patience_with_learner) {
-        // etcd #16596: a power cut in a member's first seconds can leave data that it never starts with again.
-        if (std::string reason = assembly.objection(); !reason.empty()) return waiting(reason);
+    if (sighting.silent_for >= patience_with_learner || sighting.unready_for >= patience_with_start) {
+        // etcd #16596: a power cut in a member's first seconds can leave data that it never starts with again. One that
+        // ends each time after it has spoken to the others is not silent. Nobody has to be well without its vote.
         decision.step = Decision::Step::remove;
         decision.aside = true;
         return decision;

@@ -42,11 +42,14 @@ struct Sighting {
     bool has_data = false;                           ///< our folder has a member's data
     std::int64_t dead_for = 0;                       ///< seconds for which our predecessor has shown no life
     std::int64_t silent_for = 0;                     ///< seconds for which our own member has shown none
+    std::int64_t unready_for = 0;                    ///< seconds for which our etcd, with its data, has answered nobody
 };
 
 /// Seconds.
 inline constexpr std::int64_t proof_of_death = 30;
 inline constexpr std::int64_t patience_with_learner = 120;
+/// A member answers nobody before it has all of the cluster's data, of which etcd advises 8 GiB at most, on an SD card.
+inline constexpr std::int64_t patience_with_start = 1800;
 
 /// What is to be done next; each is repeated until the list says that it is done.
 struct Decision {
