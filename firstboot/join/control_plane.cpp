@@ -59,6 +59,13 @@ ApiServer own_server(const Bundle& bundle) {
     return {own_address(bundle), 6443};
 }
 
+/// True if the authorities' keys stay with the operator: kubeadm cannot make what it needs. One that the bundle brings
+/// may be away for a moment, while a join is undone.
+bool is_offline(Host& host, const Bundle& bundle) {
+    return !host.look("/etc/kubernetes/pki/ca.key") &&
+           std::ranges::find(bundle.payloads, "kubernetes-ca.key", &Payload::name) == bundle.payloads.end();
+}
+
 /// Of those who were agreed on, the one that the profile names first makes the cluster.
 std::string initiator(const Bundle& bundle, const Founders& decided) {
     for (const Peer& peer : founders_of(bundle)) {
@@ -131,9 +138,7 @@ Lookout& ControlPlaneJoin::lookout(const Bundle& bundle) {
 }
 
 Outcome ControlPlaneJoin::ask(Host& host, const Bundle& bundle) {
-    // Where the authorities' keys stay with the operator, kubeadm cannot make what it needs.
-    const bool offline = !host.look("/etc/kubernetes/pki/ca.key");
-    const std::string words = offline ? by_hand : "kubeadm to make this node a control plane";
+    const std::string words = is_offline(host, bundle) ? by_hand : "kubeadm to make this node a control plane";
     Outcome outcome = has_kubelet(host, words);
     if (!outcome.done) return outcome;
     outcome.notice = clock_.notice();
@@ -147,7 +152,7 @@ Outcome ControlPlaneJoin::ask(Host& host, const Bundle& bundle) {
 Outcome ControlPlaneJoin::act(Host& host, const Bundle& bundle) {
     const Step step = kubeadm_record(host).step;
     const bool done_by_hand = step == Step::none && host.look("/etc/kubernetes/kubelet.conf");
-    if (!host.look("/etc/kubernetes/pki/ca.key") || done_by_hand || step == Step::finished) {
+    if (is_offline(host, bundle) || done_by_hand || step == Step::finished) {
         if (step == Step::finished) (void)host.run({"systemctl", "start", "kubelet"}, 120);
         return ask(host, bundle);
     }
@@ -287,7 +292,8 @@ Outcome take_off_list(Host& host, EtcdApi& api, const Decision& decision) {
     return {false, "the old member to be gone from the list", {}, 1};
 }
 
-/// Nothing of a join is here: whatever is in our place has to be proven dead, and kubeadm adds this node under a new id.
+/// Nothing of a join is here: whatever is in our place has to be proven dead, and kubeadm adds this node under a new
+/// id.
 JoinRecord forget_identity(Host& host) {
     JoinRecord record = recorded(host);
     if (record.own == 0) return record;

@@ -46,8 +46,8 @@ void run_join(Host& host, const Credentials& identity, const ApiServer& server,
 /// touched. Throws Error.
 void undo_join(Host& host, const Bundle& bundle);
 /// The last steps: the kubelet speaks to the cluster's own address from now on, whoever was asked while joining; the
-/// cluster remembers the card; the credentials for joining are wiped. Waits, and changes nothing, if the cluster knows a
-/// newer card. `facts` is what the server says now. Throws Error.
+/// cluster remembers the card; the credentials for joining are wiped. Waits, and changes nothing, if the cluster knows
+/// a newer card. `facts` is what the server says now. Throws Error.
 [[nodiscard]] Outcome settle(Host& host, const Bundle& bundle, const Credentials& identity, const ApiServer& server,
                              const KubernetesApi::NodeFacts& facts);
 

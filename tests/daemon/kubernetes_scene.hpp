@@ -24,8 +24,7 @@ struct EtcdPhase {
 
 /// kubeadm's commands, phase by phase: each is a change of the host of its own, so that a test can cut the power, or
 /// let it fail, between any two of them. What its preflight refuses on a real node is refused.
-[[nodiscard]] Answer kubeadm(FakeHost& host, const std::vector<std::string>& argv,
-                             const EtcdPhase& etcd = {});
+[[nodiscard]] Answer kubeadm(FakeHost& host, const std::vector<std::string>& argv, const EtcdPhase& etcd = {});
 [[nodiscard]] Answer kubectl(FakeHost& host, const std::vector<std::string>& argv);
 
 /// The API server of this node, if kubelet runs its pods and etcd here answers it (`etcd_serves`); and the one at the

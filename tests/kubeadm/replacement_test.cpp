@@ -1,6 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <optional>
+#include <utility>
+
 #include "firstboot/join/kubeadm.hpp"
 #include "firstboot/join/members.hpp"
 #include "firstboot/join/standing.hpp"
@@ -46,8 +49,8 @@ class ControlPlaneReplacement : public ThirdCard, public testing::WithParamInter
             return ask_api_server(one, request, etcd.has_quorum(), etcd.serves());
         };
         host->programs["kubeadm"] = [this](FakeHost& one, const std::vector<std::string>& argv) {
-            Answer answer = kubeadm(
-                one, argv, {[this] { return etcd.take_in(); }, [this] { return etcd.promote_pod(); }});
+            Answer answer =
+                kubeadm(one, argv, {[this] { return etcd.take_in(); }, [this] { return etcd.promote_pod(); }});
             if (has_etcd_pod(one)) etcd.start_pod();
             if (!has_etcd_pod(one)) etcd.start_nothing();
             return answer;
@@ -465,6 +468,36 @@ TEST_P(JoinCutOff, KeepsItsTurnWhileItWaits) {
     EXPECT_EQ(etcd.keys[turn_key], "etcd-3");
 }
 
+/// What follows a cut is cut again.
+class SecondCut : public JoinCutOff {
+  protected:
+    void begin_anew() override {
+        JoinCutOff::begin_anew();
+        if (!cut_) return;
+        machine = cut_->first;
+        etcd = cut_->second;
+    }
+    void first_cut(const std::string& phase) {
+        cut_.reset();
+        cut(Kind::cut_after, phase);
+        cut_ = {machine, etcd};
+    }
+
+  private:
+    std::optional<std::pair<FakeMachine, EtcdModel>> cut_;
+};
+
+TEST_P(SecondCut, ComesToItsEndAfterAPowerCutAndAFaultAtEveryStep) {
+    for (const std::string phase : {"kubelet-start", "etcd member", "etcd pod", "etcd promote"}) {
+        first_cut(phase);
+        patience = 6000;
+        cut_everywhere("cases");
+        first_cut(phase);
+        fail_everywhere("cases");
+        if (HasFailure()) return;
+    }
+}
+
 TEST_P(ControlPlaneReplacement, RemovesNobodyWhileItsOwnNotesAreDamaged) {
     for (const std::string path : {KubeadmRecord::path, JoinRecord::path, statement_path}) {
         begin_anew();
@@ -480,6 +513,7 @@ TEST_P(ControlPlaneReplacement, RemovesNobodyWhileItsOwnNotesAreDamaged) {
 INSTANTIATE_TEST_SUITE_P(By, ControlPlaneReplacement, testing::Bool(), kind_of_member);
 INSTANTIATE_TEST_SUITE_P(By, JoinCutOff, testing::Bool(), kind_of_member);
 INSTANTIATE_TEST_SUITE_P(By, LearnerCutOff, testing::Values(true), kind_of_member);
+INSTANTIATE_TEST_SUITE_P(By, SecondCut, testing::Bool(), kind_of_member);
 INSTANTIATE_TEST_SUITE_P(By, SecondControlPlane, testing::Bool(), kind_of_member);
 
 }  // namespace
