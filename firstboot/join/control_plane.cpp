@@ -2,20 +2,19 @@
 
 #include <algorithm>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <utility>
 
 #include "firstboot/bundle/encoding.hpp"
 #include "firstboot/bundle/error.hpp"
-#include "firstboot/bundle/lines.hpp"
 #include "firstboot/join/clock_wait.hpp"
 #include "firstboot/join/founding.hpp"
 #include "firstboot/join/kubeadm.hpp"
 #include "firstboot/join/leftovers.hpp"
 #include "firstboot/join/lookout.hpp"
 #include "firstboot/join/remembering.hpp"
+#include "firstboot/join/stacked_etcd.hpp"
 #include "firstboot/join/standing.hpp"
 #include "firstboot/text.hpp"
 
@@ -30,7 +29,6 @@ constexpr const char* manifests = "/etc/kubernetes/makina/manifests";
 /// In memory: an administrator's credentials, for as long as it takes to join.
 constexpr const char* admin_folder = "/run/makina/admin";
 constexpr const char* api_server_pod = "/etc/kubernetes/manifests/kube-apiserver.yaml";
-constexpr const char* etcd_pod = "/etc/kubernetes/manifests/etcd.yaml";
 /// Who may join now; it is let go, or ends by itself after so many seconds.
 constexpr const char* turn_key = "/makina/turn";
 constexpr std::int64_t turn_seconds = 1800;
@@ -43,12 +41,6 @@ constexpr std::int64_t patience_with_pods = 600;
 const std::string by_hand =
     "a person to run kubeadm: on the first control plane kubeadm init --config /etc/kubernetes/makina/init.yaml, on "
     "the others kubeadm join --config /etc/kubernetes/makina/join.yaml";
-
-Credentials etcd_credentials(const Bundle& bundle) {
-    const std::string folder = "/etc/kubernetes/pki/";
-    const std::string name = folder + (is_stacked(bundle) ? "etcd/healthcheck-client" : "apiserver-etcd-client");
-    return {folder + "etcd/ca.crt", name + ".crt", name + ".key"};
-}
 
 Credentials identity() {
     const std::string folder = "/etc/kubernetes/makina/";
@@ -72,15 +64,6 @@ std::string initiator(const Bundle& bundle, const Founders& decided) {
         if (decided.contains(peer.name)) return peer.name;
     }
     return "";
-}
-
-/// This node as its own etcd lists it; nothing if it does not answer, or does not know itself yet.
-std::optional<Member> own_member(EtcdApi& api, const Bundle& bundle) {
-    const auto report = api.reports({own_address(bundle)}).at(0);
-    if (!report.list) return std::nullopt;
-    const auto& members = report.list->members;
-    const auto found = std::ranges::find(members, bundle.node, &Member::name);
-    return found == members.end() ? std::nullopt : std::optional<Member>(*found);
 }
 
 /// The member of an etcd of its own machines that has a Kubernetes cluster in it already; empty if it has none. etcd
@@ -191,44 +174,6 @@ Outcome ControlPlaneJoin::begin(Host& host, const Bundle& bundle) {
     return {false, "an API server of the cluster" + by + ": " + found.faults, {}, 2};
 }
 
-/// Done if a majority of the founders, heard now and this card's node among them, knows of no other beginning of the
-/// cluster than this card's. What a card was agreed on for is no proof: it may have lain in a drawer since, and silence
-/// may be that of nodes which are just starting, or behind a cable that is out.
-Outcome is_still_ours(Host& host, const Bundle& bundle) {
-    const Statement own = own_statement(host, bundle);
-    state(host, bundle, own);
-    const std::size_t all = founders_of(bundle).size();
-    Heard heard = hear(host, bundle, founders_of(bundle));
-    std::size_t of_ours = 1;
-    for (const Statement& statement : heard.statements) {
-        const auto self = statement.decided.find(bundle.node);
-        const bool names_us = self != statement.decided.end() && self->second == own.incarnation;
-        const bool is_later = !statement.formation.empty() && statement.formation != own.formation;
-        const bool is_other = (!statement.decided.empty() || statement.member) && !names_us;
-        if (is_later || is_other) {
-            return {false, "a person: " + statement.node +
-                               " is of another beginning of the cluster than this card, which had begun one: write "
-                               "the card of " +
-                               bundle.node + " anew"};
-        }
-        if (names_us || !statement.formation.empty()) {
-            ++of_ours;
-        } else {
-            heard.faults[statement.node] = "its card knows of no beginning";
-        }
-    }
-    if (of_ours > all / 2) return {true};
-    std::string faults;
-    for (const auto& [name, fault] : heard.faults) faults += (faults.empty() ? "" : ", ") + name + " (" + fault + ")";
-    return {false,
-            std::to_string(all / 2 + 1) + " of " + std::to_string(all) +
-                " founders, this node among them, to know of no other beginning of the cluster than this card's, "
-                "before it goes on with that: " +
-                faults,
-            {},
-            2};
-}
-
 /// kubeadm init was cut off, or has failed.
 Outcome ControlPlaneJoin::go_on_beginning(Host& host, const Bundle& bundle) {
     KubernetesApi api(host, identity());
@@ -281,27 +226,6 @@ Outcome ControlPlaneJoin::apply_manifests(Host& host, const Bundle& bundle) {
     return finish(host, bundle);
 }
 
-/// A member of ours, dead or of no use, is taken off etcd's list; noted first, so that its identity is never ours
-/// again.
-Outcome take_off_list(Host& host, EtcdApi& api, const Decision& decision) {
-    JoinRecord record = recorded(host);
-    record.removing = decision.id;
-    makina::record(host, record);
-    const auto change = api.remove(decision.via, decision.id);
-    if (!change.done) return {false, "etcd to remove the old member: " + change.fault, {}, 2};
-    return {false, "the old member to be gone from the list", {}, 1};
-}
-
-/// Nothing of a join is here: whatever is in our place has to be proven dead, and kubeadm adds this node under a new
-/// id.
-JoinRecord forget_identity(Host& host) {
-    JoinRecord record = recorded(host);
-    if (record.own == 0) return record;
-    record.own = 0;
-    makina::record(host, record);
-    return record;
-}
-
 /// Our place in etcd's list is made free, and it is our turn to join. `via` is a healthy member.
 Outcome ControlPlaneJoin::take_place(Host& host, const Bundle& bundle, const Sighting& sighting, std::string& via) {
     const Decision decision = decide(sighting, recorded(host));
@@ -348,18 +272,6 @@ Outcome ControlPlaneJoin::enter(Host& host, const Bundle& bundle, const ApiServe
     return {false, "kubeadm join to come to its end, which takes minutes", {}, 1};
 }
 
-/// Notes which member this node's etcd is, as soon as it says so itself: kubeadm, which has added it, tells nobody.
-JoinRecord learn_identity(Host& host, const Bundle& bundle) {
-    constexpr std::uint32_t at_home = 1000;
-    JoinRecord record = recorded(host);
-    if (!host.look(etcd_pod)) return record;
-    const std::uint64_t id = EtcdApi(host, etcd_credentials(bundle)).identity(own_address(bundle), at_home);
-    if (id == 0 || id == record.own) return record;
-    record.own = id;
-    makina::record(host, record);
-    return record;
-}
-
 /// kubeadm was cut off, or has given up. The card may have lain in a drawer since, and a newer one have joined.
 Outcome ControlPlaneJoin::go_on(Host& host, const Bundle& bundle) {
     Sight sight;
@@ -402,26 +314,6 @@ Outcome ControlPlaneJoin::get_ready(Host& host, const Bundle& bundle, const Sigh
     if (!own || !own->learner) return ready;
     const auto change = api.promote(via, own->id);
     return {false, "etcd on this node to get its vote" + (change.done ? "" : ": " + change.fault), {}, 2};
-}
-
-/// Moves etcd's data aside: a person may want to look at what had a vote. Each has 64 MiB and more, so that of many
-/// attempts the two newest are kept.
-void put_data_aside(Host& host) {
-    if (host.list("/var/lib/etcd").empty()) return;
-    const std::string aside = "etcd-of-a-join-that-failed-";
-    std::map<std::uint64_t, std::string> before;
-    for (const std::string& name : host.list("/var/lib")) {
-        std::uint64_t number = 0;
-        if (!name.starts_with(aside) || !read_number(name.substr(aside.size()), number)) continue;
-        before[number] = name;
-    }
-    const std::uint64_t newest = before.empty() ? 0 : before.rbegin()->first;
-    host.rename("/var/lib/etcd", aside + std::to_string(newest + 1));
-    for (const auto& [number, name] : before) {
-        if (number == newest) break;
-        const Answer answer = host.run({"rm", "-rf", "--one-file-system", "/var/lib/" + name}, 120);
-        if (answer.status != 0) throw Error("rm of /var/lib/" + name + ": " + last_line(answer.errors));
-    }
 }
 
 /// A join that comes to nothing is undone, while the others are well without it: its data may be needed for a majority.
