@@ -302,7 +302,7 @@ Outcome ControlPlaneJoin::go_on(Host& host, const Bundle& bundle) {
 /// What has to be before the API server of this node can answer: a learner lets it read nothing, and promotes nobody,
 /// itself least of all. The others do, whether all of them are well or not.
 Outcome ControlPlaneJoin::get_ready(Host& host, const Bundle& bundle, const Sight& sight) {
-    const Outcome ready{false, "the API server on this node to be ready, after a join that was cut off", {}, 2};
+    Outcome ready{false, "the API server on this node to be ready, after a join that was cut off", {}, 2};
     const std::string via = healthy_member(sight.etcd);
     if (via.empty()) return ready;
     EtcdApi api(host, etcd_credentials(bundle));

@@ -225,7 +225,7 @@ bool EtcdApi::replace(const std::string& address, const std::string& key, const 
 
 std::string EtcdApi::take_turn(const std::string& address, const std::string& key, const std::string& holder,
                                std::int64_t seconds) {
-    const std::string now = get(address, key);
+    std::string now = get(address, key);
     if (!now.empty() && now != holder) return now;
     const Response response = post(address, "/v3/lease/grant", Json{{"TTL", std::to_string(seconds)}}.dump());
     const Json lease = parsed(response.body);
