@@ -218,7 +218,7 @@ Response EtcdModel::answer(FakeHost& host, const Request& request) {
         return {200, list_json(), "", true};
     }
     if (!answers) return refused("etcdserver: request timed out");
-    if (request.target == "/v3/lease/grant") return said({{"ID", "7"}});
+    if (request.target == "/v3/lease/grant") return said({{"ID", std::to_string(++leases)}});
     if (request.target.rfind("/v3/kv/", 0) == 0) return key(request);
     return change_list(host, request);
 }

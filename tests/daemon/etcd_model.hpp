@@ -57,7 +57,9 @@ class EtcdModel {
     bool pod_crashes = false;
     /// Learners never come so far that they may be promoted.
     bool learners_lag = false;
-    /// What the host's etcd was asked to remove, by id.
+    /// Leases that were granted: for a turn, which is given or made longer.
+    std::size_t leases = 0;
+    /// What was removed from the list, by id.
     std::vector<std::uint64_t> removed;
 
     [[nodiscard]] const std::vector<Member>& members() const { return members_; }

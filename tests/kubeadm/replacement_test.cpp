@@ -457,15 +457,20 @@ TEST_P(LearnerCutOff, GivesUpALearnerThoughAnotherIsNotWell) {
 }
 
 TEST_P(JoinCutOff, KeepsItsTurnWhileItWaits) {
-    cut(Kind::cut_after, "etcd promote");
-    etcd.keys.erase(turn_key);
-    const auto host = powered_on();
-    host->network = [next = host->network](FakeHost& one, const Request& request) {
-        return request.port == 6443 ? Response{0, "", "connection refused", false} : next(one, request);
-    };
-    patience = 60;
-    EXPECT_EQ(run_for(*host), Ending::stopped);
-    EXPECT_EQ(etcd.keys[turn_key], "etcd-3");
+    for (const bool has_ended : {false, true}) {
+        cut(Kind::cut_after, "etcd promote");
+        if (has_ended) etcd.keys.erase(turn_key);
+        etcd.leases = 0;
+        const auto host = powered_on();
+        host->network = [next = host->network](FakeHost& one, const Request& request) {
+            return request.port == 6443 ? Response{0, "", "connection refused", false} : next(one, request);
+        };
+        patience = 60;
+        EXPECT_EQ(run_for(*host), Ending::stopped);
+        patience = 2400;
+        EXPECT_EQ(etcd.keys[turn_key], "etcd-3");
+        EXPECT_EQ(etcd.leases, 1U);
+    }
 }
 
 /// What follows a cut is cut again.
