@@ -2,20 +2,19 @@
 
 #include <algorithm>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <utility>
 
 #include "firstboot/bundle/encoding.hpp"
 #include "firstboot/bundle/error.hpp"
-#include "firstboot/bundle/lines.hpp"
 #include "firstboot/join/clock_wait.hpp"
 #include "firstboot/join/founding.hpp"
 #include "firstboot/join/kubeadm.hpp"
 #include "firstboot/join/leftovers.hpp"
 #include "firstboot/join/lookout.hpp"
 #include "firstboot/join/remembering.hpp"
+#include "firstboot/join/stacked_etcd.hpp"
 #include "firstboot/join/standing.hpp"
 #include "firstboot/text.hpp"
 
@@ -30,7 +29,6 @@ constexpr const char* manifests = "/etc/kubernetes/makina/manifests";
 /// In memory: an administrator's credentials, for as long as it takes to join.
 constexpr const char* admin_folder = "/run/makina/admin";
 constexpr const char* api_server_pod = "/etc/kubernetes/manifests/kube-apiserver.yaml";
-constexpr const char* etcd_pod = "/etc/kubernetes/manifests/etcd.yaml";
 /// Who may join now; it is let go, or ends by itself after so many seconds.
 constexpr const char* turn_key = "/makina/turn";
 constexpr std::int64_t turn_seconds = 1800;
@@ -44,12 +42,6 @@ const std::string by_hand =
     "a person to run kubeadm: on the first control plane kubeadm init --config /etc/kubernetes/makina/init.yaml, on "
     "the others kubeadm join --config /etc/kubernetes/makina/join.yaml";
 
-Credentials etcd_credentials(const Bundle& bundle) {
-    const std::string folder = "/etc/kubernetes/pki/";
-    const std::string name = folder + (is_stacked(bundle) ? "etcd/healthcheck-client" : "apiserver-etcd-client");
-    return {folder + "etcd/ca.crt", name + ".crt", name + ".key"};
-}
-
 Credentials identity() {
     const std::string folder = "/etc/kubernetes/makina/";
     return {"/etc/kubernetes/pki/ca.crt", folder + "kubelet.crt", folder + "kubelet.key"};
@@ -59,21 +51,19 @@ ApiServer own_server(const Bundle& bundle) {
     return {own_address(bundle), 6443};
 }
 
+/// True if the authorities' keys stay with the operator: kubeadm cannot make what it needs. One that the bundle brings
+/// may be away for a moment, while a join is undone.
+bool is_offline(Host& host, const Bundle& bundle) {
+    return !host.look("/etc/kubernetes/pki/ca.key") &&
+           std::ranges::find(bundle.payloads, "kubernetes-ca.key", &Payload::name) == bundle.payloads.end();
+}
+
 /// Of those who were agreed on, the one that the profile names first makes the cluster.
 std::string initiator(const Bundle& bundle, const Founders& decided) {
     for (const Peer& peer : founders_of(bundle)) {
         if (decided.contains(peer.name)) return peer.name;
     }
     return "";
-}
-
-/// This node as its own etcd lists it; nothing if it does not answer, or does not know itself yet.
-std::optional<Member> own_member(EtcdApi& api, const Bundle& bundle) {
-    const auto report = api.reports({own_address(bundle)}).at(0);
-    if (!report.list) return std::nullopt;
-    const auto& members = report.list->members;
-    const auto found = std::ranges::find(members, bundle.node, &Member::name);
-    return found == members.end() ? std::nullopt : std::optional<Member>(*found);
 }
 
 /// The member of an etcd of its own machines that has a Kubernetes cluster in it already; empty if it has none. etcd
@@ -92,6 +82,12 @@ std::string etcd_with_a_cluster(Host& host, const Bundle& bundle) {
     throw Error(faults);
 }
 
+/// etcd on the control planes, as a join sees it that was begun.
+struct Sight {
+    JoinRecord record;
+    Sighting etcd;
+};
+
 class ControlPlaneJoin {
   public:
     Outcome ask(Host& host, const Bundle& bundle);
@@ -105,7 +101,8 @@ class ControlPlaneJoin {
     Outcome enter(Host& host, const Bundle& bundle, const ApiServer& server);
     Outcome take_place(Host& host, const Bundle& bundle, const Sighting& sighting, std::string& via);
     Outcome go_on(Host& host, const Bundle& bundle);
-    Outcome give_up(Host& host, const Bundle& bundle);
+    Outcome get_ready(Host& host, const Bundle& bundle, const Sight& sight);
+    Outcome give_up(Host& host, const Bundle& bundle, const Sight& sight);
     Outcome finish(Host& host, const Bundle& bundle);
 
     Lookout& lookout(const Bundle& bundle);
@@ -113,6 +110,7 @@ class ControlPlaneJoin {
     Founder founder_;
     std::unique_ptr<Lookout> lookout_;
     Since silent_;
+    std::optional<std::int64_t> turn_kept_;  ///< when the turn was taken, or taken again
     ClockWait clock_;
     std::function<void(Host& host)> pending_;  ///< kubeadm is to be run now; it has been told to people first
 };
@@ -123,9 +121,7 @@ Lookout& ControlPlaneJoin::lookout(const Bundle& bundle) {
 }
 
 Outcome ControlPlaneJoin::ask(Host& host, const Bundle& bundle) {
-    // Where the authorities' keys stay with the operator, kubeadm cannot make what it needs.
-    const bool offline = !host.look("/etc/kubernetes/pki/ca.key");
-    const std::string words = offline ? by_hand : "kubeadm to make this node a control plane";
+    const std::string words = is_offline(host, bundle) ? by_hand : "kubeadm to make this node a control plane";
     Outcome outcome = has_kubelet(host, words);
     if (!outcome.done) return outcome;
     outcome.notice = clock_.notice();
@@ -139,7 +135,7 @@ Outcome ControlPlaneJoin::ask(Host& host, const Bundle& bundle) {
 Outcome ControlPlaneJoin::act(Host& host, const Bundle& bundle) {
     const Step step = kubeadm_record(host).step;
     const bool done_by_hand = step == Step::none && host.look("/etc/kubernetes/kubelet.conf");
-    if (!host.look("/etc/kubernetes/pki/ca.key") || done_by_hand || step == Step::finished) {
+    if (is_offline(host, bundle) || done_by_hand || step == Step::finished) {
         if (step == Step::finished) (void)host.run({"systemctl", "start", "kubelet"}, 120);
         return ask(host, bundle);
     }
@@ -178,25 +174,27 @@ Outcome ControlPlaneJoin::begin(Host& host, const Bundle& bundle) {
     return {false, "an API server of the cluster" + by + ": " + found.faults, {}, 2};
 }
 
-/// kubeadm init was cut off, or has failed. The card may have lain in a drawer since, and the others have begun without
-/// it.
+/// kubeadm init was cut off, or has failed.
 Outcome ControlPlaneJoin::go_on_beginning(Host& host, const Bundle& bundle) {
-    const Statement own = own_statement(host, bundle);
-    for (const Statement& statement : hear(host, bundle, founders_of(bundle)).statements) {
-        const bool is_later = !statement.formation.empty() && statement.formation != own.formation;
-        const auto self = statement.decided.find(bundle.node);
-        const bool is_other = self != statement.decided.end() && self->second != own.incarnation;
-        if (!is_later && !is_other) continue;
-        return {false, "a person: " + statement.node +
-                           " is of another beginning of the cluster than this card, which "
-                           "had begun one: write the card of " +
-                           bundle.node + " anew"};
+    KubernetesApi api(host, identity());
+    // Its own server may be the one at the balancers' address, from before the cut.
+    if (!api.is_ready(own_server(bundle))) {
+        const auto found = api.find(bundle, brief_patience);
+        if (found.server) {
+            return {false,
+                    "a person: the API server at " + to_string(*found.server) +
+                        " answers for a cluster, and this card was cut off while it began one: write the card of " +
+                        bundle.node + " anew",
+                    {},
+                    5};
+        }
     }
     return initiate(host, bundle);
 }
 
 Outcome ControlPlaneJoin::initiate(Host& host, const Bundle& bundle) {
     const bool again = kubeadm_record(host).step == Step::init;
+    if (Outcome ours = is_still_ours(host, bundle); !ours.done) return ours;
     if (!again && !is_stacked(bundle)) {
         // etcd outlives control planes: what is in it must not get a second beginning.
         const std::string address = etcd_with_a_cluster(host, bundle);
@@ -228,17 +226,6 @@ Outcome ControlPlaneJoin::apply_manifests(Host& host, const Bundle& bundle) {
     return finish(host, bundle);
 }
 
-/// A member of ours, dead or of no use, is taken off etcd's list; noted first, so that its identity is never ours
-/// again.
-Outcome take_off_list(Host& host, EtcdApi& api, const Decision& decision) {
-    JoinRecord record = recorded(host);
-    record.removing = decision.id;
-    makina::record(host, record);
-    const auto change = api.remove(decision.via, decision.id);
-    if (!change.done) return {false, "etcd to remove the old member: " + change.fault, {}, 2};
-    return {false, "the old member to be gone from the list", {}, 1};
-}
-
 /// Our place in etcd's list is made free, and it is our turn to join. `via` is a healthy member.
 Outcome ControlPlaneJoin::take_place(Host& host, const Bundle& bundle, const Sighting& sighting, std::string& via) {
     const Decision decision = decide(sighting, recorded(host));
@@ -265,7 +252,7 @@ void delete_node(Host& host, const Bundle& bundle, const ApiServer& server) {
 Outcome ControlPlaneJoin::enter(Host& host, const Bundle& bundle, const ApiServer& server) {
     // The proof of a death takes its time from the first look, whatever else is waited for meanwhile.
     Sighting sighting;
-    if (is_stacked(bundle)) sighting = lookout(bundle).sight(host, bundle, recorded(host), false);
+    if (is_stacked(bundle)) sighting = lookout(bundle).sight(host, bundle, forget_identity(host), false);
     const auto facts = KubernetesApi(host, identity()).node(server, bundle.node);
     if (Outcome free = place_is_free(facts, bundle); !free.done) return free;
     if (Outcome set = clock_.ask(host); !set.done) return set;
@@ -275,6 +262,7 @@ Outcome ControlPlaneJoin::enter(Host& host, const Bundle& bundle, const ApiServe
         EtcdApi api(host, etcd_credentials(bundle));
         const std::string holder = api.take_turn(via, turn_key, bundle.node, turn_seconds);
         if (holder != bundle.node) return {false, holder + ", which is joining, to have come to its end", {}, 5};
+        turn_kept_ = host.uptime();
     }
     if (facts.exists) delete_node(host, bundle, server);
     note_member(host, bundle);
@@ -284,61 +272,66 @@ Outcome ControlPlaneJoin::enter(Host& host, const Bundle& bundle, const ApiServe
     return {false, "kubeadm join to come to its end, which takes minutes", {}, 1};
 }
 
-/// kubeadm was cut off, or has given up.
+/// kubeadm was cut off, or has given up. The card may have lain in a drawer since, and a newer one have joined.
 Outcome ControlPlaneJoin::go_on(Host& host, const Bundle& bundle) {
+    Sight sight;
+    if (is_stacked(bundle)) {
+        sight.record = learn_identity(host, bundle);
+        sight.etcd = lookout(bundle).sight(host, bundle, sight.record, false);
+        EtcdApi api(host, etcd_credentials(bundle));
+        const std::string via = healthy_member(sight.etcd);
+        if (Outcome claimed = via.empty() ? Outcome{true} : claim(api, via, bundle); !claimed.done) return claimed;
+    }
     const bool has_pods = host.look(is_stacked(bundle) ? etcd_pod : api_server_pod).has_value();
-    if (!has_pods || !has_kubelet_files(host)) return give_up(host, bundle);
+    const bool was_given_up = sight.record.own != 0 && sight.record.own == sight.record.removing;
+    if (!has_pods || !has_kubelet_files(host) || was_given_up) return give_up(host, bundle, sight);
     (void)host.run({"systemctl", "start", "kubelet"}, 120);
-    if (!KubernetesApi(host, identity()).is_ready(own_server(bundle))) {
-        if (silent_.seconds(true, host.uptime()) >= patience_with_pods) return give_up(host, bundle);
-        return {false, "the API server on this node to be ready, after a join that was cut off", {}, 2};
+    KubernetesApi api(host, identity());
+    if (!api.is_ready(own_server(bundle))) {
+        if (silent_.seconds(true, host.uptime()) >= patience_with_pods) return give_up(host, bundle, sight);
+        return get_ready(host, bundle, sight);
     }
     (void)silent_.seconds(false, host.uptime());
-    if (is_stacked(bundle)) {
-        EtcdApi api(host, etcd_credentials(bundle));
-        const auto own = own_member(api, bundle);
-        if (own && own->learner) {
-            const auto change = api.promote(own_address(bundle), own->id);
-            return {false, "etcd on this node to get its vote" + (change.done ? "" : ": " + change.fault), {}, 2};
-        }
-    }
+    const auto facts = api.node(own_server(bundle), bundle.node);
+    if (Outcome newest = is_newest_card(facts, bundle); !newest.done) return newest;
     // The credentials for joining may be wiped already.
     run_join(host, identity(), own_server(bundle), {"phase", "control-plane-join", "mark-control-plane"});
     return finish(host, bundle);
 }
 
-/// Moves etcd's data aside: a person may want to look at what had a vote. Each has 64 MiB and more, so that of many
-/// attempts the two newest are kept.
-void put_data_aside(Host& host) {
-    if (host.list("/var/lib/etcd").empty()) return;
-    const std::string aside = "etcd-of-a-join-that-failed-";
-    std::map<std::uint64_t, std::string> before;
-    for (const std::string& name : host.list("/var/lib")) {
-        std::uint64_t number = 0;
-        if (!name.starts_with(aside) || !read_number(name.substr(aside.size()), number)) continue;
-        before[number] = name;
+/// What has to be before the API server of this node can answer: a learner lets it read nothing, and promotes nobody,
+/// itself least of all. The others do, whether all of them are well or not.
+Outcome ControlPlaneJoin::get_ready(Host& host, const Bundle& bundle, const Sight& sight) {
+    Outcome ready{false, "the API server on this node to be ready, after a join that was cut off", {}, 2};
+    const std::string via = healthy_member(sight.etcd);
+    if (via.empty()) return ready;
+    EtcdApi api(host, etcd_credentials(bundle));
+    if (!turn_kept_ || host.uptime() - *turn_kept_ >= turn_seconds / 3) {
+        (void)api.take_turn(via, turn_key, bundle.node, turn_seconds);
+        turn_kept_ = host.uptime();
     }
-    const std::uint64_t newest = before.empty() ? 0 : before.rbegin()->first;
-    host.rename("/var/lib/etcd", aside + std::to_string(newest + 1));
-    for (const auto& [number, name] : before) {
-        if (number == newest) break;
-        const Answer answer = host.run({"rm", "-rf", "--one-file-system", "/var/lib/" + name}, 120);
-        if (answer.status != 0) throw Error("rm of /var/lib/" + name + ": " + last_line(answer.errors));
-    }
+    const auto own = member_of(sight.etcd, sight.record.own);
+    if (!own || !own->learner) return ready;
+    const auto change = api.promote(via, own->id);
+    return {false, "etcd on this node to get its vote" + (change.done ? "" : ": " + change.fault), {}, 2};
 }
 
 /// A join that comes to nothing is undone, while the others are well without it: its data may be needed for a majority.
-Outcome ControlPlaneJoin::give_up(Host& host, const Bundle& bundle) {
+/// Who saw a majority has claimed the epoch since (`go_on`).
+Outcome ControlPlaneJoin::give_up(Host& host, const Bundle& bundle, const Sight& sight) {
     if (is_stacked(bundle)) {
-        const Decision decision = retreat(lookout(bundle).sight(host, bundle, recorded(host), false));
+        const Decision decision = retreat(sight.etcd, sight.record);
+        if (decision.silence && host.look(etcd_pod)) host.remove(etcd_pod);
         if (decision.step == Decision::Step::wait) return {false, decision.waiting_for, {}, 5};
         EtcdApi api(host, etcd_credentials(bundle));
         if (decision.step == Decision::Step::remove) return take_off_list(host, api, decision);
+        api.end_turn(decision.via, turn_key, bundle.node);
     }
     undo_join(host, bundle);
     put_data_aside(host);
     host.remove(KubeadmRecord::path);
     (void)silent_.seconds(false, host.uptime());
+    turn_kept_.reset();
     return {false, "the next attempt to join", {}, 1};
 }
 
@@ -346,7 +339,9 @@ Outcome ControlPlaneJoin::finish(Host& host, const Bundle& bundle) {
     const ApiServer own = own_server(bundle);
     KubernetesApi api(host, identity());
     if (!api.is_ready(own)) return {false, "the API server on this node to be ready", {}, 2};
-    if (!api.node(own, bundle.node).exists) return {false, "the kubelet to register this node", {}, 2};
+    const auto facts = api.node(own, bundle.node);
+    if (!facts.exists) return {false, "the kubelet to register this node", {}, 2};
+    if (Outcome newest = is_newest_card(facts, bundle); !newest.done) return newest;
     if (is_stacked(bundle)) {
         EtcdApi etcd(host, etcd_credentials(bundle));
         const auto member = own_member(etcd, bundle);
@@ -358,7 +353,7 @@ Outcome ControlPlaneJoin::finish(Host& host, const Bundle& bundle) {
         etcd.end_turn(own_address(bundle), turn_key, bundle.node);
     }
     host.wipe(std::string(admin_folder) + "/admin.conf");
-    settle(host, bundle, identity(), own);
+    if (Outcome settled = settle(host, bundle, identity(), own, facts); !settled.done) return settled;
     note(host, Step::finished);
     return ask(host, bundle);
 }

@@ -10,6 +10,7 @@
 #include "firstboot/join/remembering.hpp"
 #include "firstboot/join/restore.hpp"
 #include "firstboot/join/standing.hpp"
+#include "firstboot/since.hpp"
 
 namespace makina {
 namespace {
@@ -20,6 +21,8 @@ constexpr const char* environment = "/var/lib/makina/etcd.env";
 constexpr std::size_t largest = std::size_t{64} << 10;
 /// While others wait for what we do next, or we for them.
 constexpr unsigned soon = 1;
+/// Milliseconds for etcd on this node to answer.
+constexpr std::uint32_t at_home = 1000;
 
 const Access root_only = {0600, "root", "root"};
 
@@ -42,6 +45,7 @@ class EtcdJoin {
 
     Founder founder_;
     Lookout lookout_{etcd_credentials()};
+    Since unready_;
     std::optional<std::string> objection_;  ///< what was found when it was asked last
     std::optional<std::string> fault_;      ///< of the snapshot, which takes a minute to read
 };
@@ -86,7 +90,6 @@ std::string initial_cluster(const Bundle& bundle, const Founders& founders) {
 
 /// Empty if etcd on this node answers and has a vote, else what is missing.
 std::string objection(Host& host, const Bundle& bundle) {
-    constexpr std::uint32_t at_home = 1000;
     // Whoever else has started an etcd here with this node's certificates, for a trial, is not the cluster.
     if (!host.look(environment)) return "etcd on this node to be started";
     const auto report = EtcdApi(host, etcd_credentials()).reports({own_address(bundle)}, at_home).at(0);
@@ -182,7 +185,10 @@ Outcome EtcdJoin::join(Host& host, const Bundle& bundle) {
     state(host, bundle, own_statement(host, bundle));
     // What has data is started: whether it may still take part the others will say.
     if (has_data(host) && host.look(environment)) (void)host.run({"systemctl", "start", "--no-block", "etcd"}, 60);
-    const Sighting sighting = lookout_.sight(host, bundle, record, has_data(host));
+    Sighting sighting = lookout_.sight(host, bundle, record, has_data(host));
+    const bool is_due = record.own != 0 && has_data(host);
+    const bool answers = is_due && EtcdApi(host, etcd_credentials()).identity(own_address(bundle), at_home) != 0;
+    sighting.unready_for = unready_.seconds(is_due && !answers, host.uptime());
     return do_next(host, bundle, decide(sighting, record), record);
 }
 

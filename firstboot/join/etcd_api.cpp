@@ -187,6 +187,16 @@ EtcdApi::Change EtcdApi::promote(const std::string& address, std::uint64_t id) {
     return change(address, "promote", Json{{"ID", std::to_string(id)}}.dump());
 }
 
+std::uint64_t EtcdApi::identity(const std::string& address, std::uint32_t milliseconds) {
+    Request question = request(address, "/v3/maintenance/status", "{}");
+    question.milliseconds = milliseconds;
+    const Response response = host_.fetch({question}).at(0);
+    const Json json = parsed(response.body);
+    if (response.status != 200 || !json.is_object()) return 0;
+    const auto header = json.find("header");
+    return header != json.end() && header->is_object() ? number_of(*header, "member_id") : 0;
+}
+
 std::string EtcdApi::get(const std::string& address, const std::string& key) {
     const Response response = post(address, "/v3/kv/range", Json{{"key", to_base64(key)}}.dump());
     const Json json = parsed(response.body);
@@ -216,14 +226,14 @@ bool EtcdApi::replace(const std::string& address, const std::string& key, const 
 std::string EtcdApi::take_turn(const std::string& address, const std::string& key, const std::string& holder,
                                std::int64_t seconds) {
     std::string now = get(address, key);
-    if (!now.empty()) return now;
+    if (!now.empty() && now != holder) return now;
     const Response response = post(address, "/v3/lease/grant", Json{{"TTL", std::to_string(seconds)}}.dump());
     const Json lease = parsed(response.body);
     if (response.status != 200 || !lease.is_object() || text_of(lease, "ID").empty())
         throw Error("asking etcd at " + address + " for a lease: " + fault_of(response));
     const Json put = {
         {"requestPut", {{"key", to_base64(key)}, {"value", to_base64(holder)}, {"lease", text_of(lease, "ID")}}}};
-    const Json body = {{"compare", Json::array({still(key, "")})}, {"success", Json::array({put})}};
+    const Json body = {{"compare", Json::array({still(key, now)})}, {"success", Json::array({put})}};
     return transact(address, body.dump()) ? holder : get(address, key);
 }
 

@@ -58,6 +58,10 @@ class EtcdApi {
     [[nodiscard]] Change add_learner(const std::string& address, const std::string& peer_url);
     [[nodiscard]] Change promote(const std::string& address, std::uint64_t id);
 
+    /// Which member the etcd at this address runs as, by its own word; 0 if it does not answer. A learner answers this
+    /// too, and one without a majority (etcd's interceptor.go, isRPCSupportedForLearner).
+    [[nodiscard]] std::uint64_t identity(const std::string& address, std::uint32_t milliseconds);
+
     /// The value of a key; empty if there is none. Throws Error if the member does not answer.
     [[nodiscard]] std::string get(const std::string& address, const std::string& key);
     /// Sets a key if its value is still `before` (empty: there was none); false if it is another. Throws Error.
@@ -65,7 +69,8 @@ class EtcdApi {
                                const std::string& value);
 
     /// Takes the turn that the key stands for, if nobody has it: who has it now. It ends by itself after `seconds`, so
-    /// a holder that died keeps nobody out for ever. Throws Error.
+    /// a holder that died keeps nobody out for ever; a holder that takes it again has it for as long once more. Throws
+    /// Error.
     [[nodiscard]] std::string take_turn(const std::string& address, const std::string& key, const std::string& holder,
                                         std::int64_t seconds);
     /// Lets it go, if it is still this holder's. Throws Error.

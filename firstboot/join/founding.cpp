@@ -40,4 +40,39 @@ void note_member(Host& host, const Bundle& bundle) {
     state(host, bundle, statement);
 }
 
+Outcome is_still_ours(Host& host, const Bundle& bundle) {
+    const Statement own = own_statement(host, bundle);
+    state(host, bundle, own);
+    const std::size_t all = founders_of(bundle).size();
+    Heard heard = hear(host, bundle, founders_of(bundle));
+    std::size_t of_ours = 1;
+    for (const Statement& statement : heard.statements) {
+        const auto self = statement.decided.find(bundle.node);
+        const bool names_us = self != statement.decided.end() && self->second == own.incarnation;
+        const bool is_later = !statement.formation.empty() && statement.formation != own.formation;
+        const bool is_other = (!statement.decided.empty() || statement.member) && !names_us;
+        if (is_later || is_other) {
+            return {false, "a person: " + statement.node +
+                               " is of another beginning of the cluster than this card, which had begun one: write "
+                               "the card of " +
+                               bundle.node + " anew"};
+        }
+        if (names_us || !statement.formation.empty()) {
+            ++of_ours;
+        } else {
+            heard.faults[statement.node] = "its card knows of no beginning";
+        }
+    }
+    if (of_ours > all / 2) return {true};
+    std::string faults;
+    for (const auto& [name, fault] : heard.faults) faults += (faults.empty() ? "" : ", ") + name + " (" + fault + ")";
+    return {false,
+            std::to_string(all / 2 + 1) + " of " + std::to_string(all) +
+                " founders, this node among them, to know of no other beginning of the cluster than this card's, "
+                "before it goes on with that: " +
+                faults,
+            {},
+            2};
+}
+
 }  // namespace makina

@@ -6,6 +6,7 @@
 #include "firstboot/host.hpp"
 #include "firstboot/join/genesis.hpp"
 #include "firstboot/since.hpp"
+#include "firstboot/stage.hpp"
 
 namespace makina {
 
@@ -20,6 +21,11 @@ class Founder {
     Since majority_, unchanged_;
     std::string heard_before_;
 };
+
+/// Done if a majority of the founders, heard now and this card's node among them, knows of no other beginning of the
+/// cluster than this card's. What a card was agreed on for is no proof: it may have lain in a drawer since, and silence
+/// may be that of nodes which are just starting, or behind a cable that is out.
+[[nodiscard]] Outcome is_still_ours(Host& host, const Bundle& bundle);
 
 /// Durable before the first member begins: whoever hears of it founds nothing.
 void note_member(Host& host, const Bundle& bundle);

@@ -8,6 +8,7 @@
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/bundle/lines.hpp"
 #include "firstboot/join/leftovers.hpp"
+#include "firstboot/join/own_file.hpp"
 #include "firstboot/join/standing.hpp"
 #include "firstboot/join/unit.hpp"
 #include "firstboot/placing.hpp"
@@ -79,7 +80,7 @@ KubeadmRecord decode_kubeadm_record(std::string_view text) {
 
 KubeadmRecord kubeadm_record(Host& host) {
     const auto text = host.read(KubeadmRecord::path, 4096);
-    return text ? during(KubeadmRecord::path, [&] { return decode_kubeadm_record(*text); }) : KubeadmRecord{};
+    return text ? reading_own(KubeadmRecord::path, [&] { return decode_kubeadm_record(*text); }) : KubeadmRecord{};
 }
 
 void note(Host& host, KubeadmRecord::Step step) {
@@ -108,7 +109,9 @@ void undo_join(Host& host, const Bundle& bundle) {
     place(host, bundle);
 }
 
-void settle(Host& host, const Bundle& bundle, const Credentials& identity, const ApiServer& server) {
+Outcome settle(Host& host, const Bundle& bundle, const Credentials& identity, const ApiServer& server,
+               const KubernetesApi::NodeFacts& facts) {
+    if (Outcome newest = is_newest_card(facts, bundle); !newest.done) return newest;
     keep_kubernetes_files(host);
     const std::string epoch = std::string(KubernetesApi::epoch_annotation) + "=" + std::to_string(bundle.epoch);
     host.write(discovery, kubeconfig(host, identity, server), root_only);
@@ -121,13 +124,21 @@ void settle(Host& host, const Bundle& bundle, const Credentials& identity, const
     // kubeadm since 1.33 lets a control plane's kubelet speak to its own API server, which is of its own version.
     const std::string at_home = "server: https://" + own_address(bundle) + ":";
     const std::size_t at = text.find("server: ");
-    if (at == std::string::npos || bundle.api.empty() || text.compare(at, at_home.size(), at_home) == 0) return;
+    if (at == std::string::npos || bundle.api.empty() || text.compare(at, at_home.size(), at_home) == 0) return {true};
     const std::size_t end = std::min(text.find('\n', at), text.size());
-    if (text.compare(at, end - at, wanted) == 0) return;
+    if (text.compare(at, end - at, wanted) == 0) return {true};
     text.replace(at, end - at, wanted);
     host.write(kubelet_conf, text, root_only);
     const Answer restarted = host.run({"systemctl", "restart", "kubelet"}, 120);
     if (restarted.status != 0) throw Error("systemctl restart kubelet: exit code " + std::to_string(restarted.status));
+    return {true};
+}
+
+Outcome is_newest_card(const KubernetesApi::NodeFacts& facts, const Bundle& bundle) {
+    std::uint64_t epoch = 0;
+    if (!read_number(facts.epoch, epoch) || epoch <= bundle.epoch) return {true};
+    return {false, "a newer card: the cluster knows epoch " + facts.epoch + " of " + bundle.node + ", this one has " +
+                       std::to_string(bundle.epoch)};
 }
 
 Outcome place_is_free(const KubernetesApi::NodeFacts& facts, const Bundle& bundle) {
@@ -137,12 +148,7 @@ Outcome place_is_free(const KubernetesApi::NodeFacts& facts, const Bundle& bundl
                 {},
                 5};
     }
-    std::uint64_t epoch = 0;
-    if (read_number(facts.epoch, epoch) && epoch > bundle.epoch) {
-        return {false, "a newer card: the cluster knows epoch " + facts.epoch + " of " + bundle.node +
-                           ", this one has " + std::to_string(bundle.epoch)};
-    }
-    return {true};
+    return is_newest_card(facts, bundle);
 }
 
 Outcome has_kubelet(Host& host, const std::string& waiting_for) {

@@ -29,6 +29,7 @@ struct KubeadmRecord {
 [[nodiscard]] std::string encode(const KubeadmRecord& record);
 /// Throws Untrusted "<what>, line 2".
 [[nodiscard]] KubeadmRecord decode_kubeadm_record(std::string_view text);
+/// Throws Error if it is damaged.
 [[nodiscard]] KubeadmRecord kubeadm_record(Host& host);
 /// Makes it durable.
 void note(Host& host, KubeadmRecord::Step step);
@@ -45,9 +46,13 @@ void run_join(Host& host, const Credentials& identity, const ApiServer& server,
 /// touched. Throws Error.
 void undo_join(Host& host, const Bundle& bundle);
 /// The last steps: the kubelet speaks to the cluster's own address from now on, whoever was asked while joining; the
-/// cluster remembers the card; the credentials for joining are wiped. Throws Error.
-void settle(Host& host, const Bundle& bundle, const Credentials& identity, const ApiServer& server);
+/// cluster remembers the card; the credentials for joining are wiped. Waits, and changes nothing, if the cluster knows
+/// a newer card. `facts` is what the server says now. Throws Error.
+[[nodiscard]] Outcome settle(Host& host, const Bundle& bundle, const Credentials& identity, const ApiServer& server,
+                             const KubernetesApi::NodeFacts& facts);
 
+/// Waits if the cluster knows a newer card of this node: an older one changes nothing.
+[[nodiscard]] Outcome is_newest_card(const KubernetesApi::NodeFacts& facts, const Bundle& bundle);
 /// Waits while the cluster still believes that another machine is this node, or knows a newer card of it.
 [[nodiscard]] Outcome place_is_free(const KubernetesApi::NodeFacts& facts, const Bundle& bundle);
 /// Done if kubeadm has made this node's kubelet a part of a cluster and systemd runs it; `waiting_for` is what is said

@@ -5,6 +5,7 @@
 
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/bundle/lines.hpp"
+#include "firstboot/join/own_file.hpp"
 #include "firstboot/join/standing.hpp"
 
 namespace makina {
@@ -63,7 +64,7 @@ Sighting Lookout::sight(Host& host, const Bundle& bundle, const JoinRecord& reco
 
 JoinRecord recorded(Host& host) {
     const auto text = host.read(JoinRecord::path, largest);
-    return text ? during(JoinRecord::path, [&] { return decode_join_record(*text); }) : JoinRecord{};
+    return text ? reading_own(JoinRecord::path, [&] { return decode_join_record(*text); }) : JoinRecord{};
 }
 
 void record(Host& host, const JoinRecord& record) {

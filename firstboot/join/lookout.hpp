@@ -27,7 +27,8 @@ class Lookout {
     Vigil dead_, silent_;
 };
 
-/// What was noted before the cluster's list was changed; nothing was noted: a fresh one. Throws Untrusted.
+/// What was noted before the cluster's list was changed; nothing was noted: a fresh one. Throws Error if
+/// it is damaged.
 [[nodiscard]] JoinRecord recorded(Host& host);
 /// Makes it durable, if it has changed.
 void record(Host& host, const JoinRecord& record);

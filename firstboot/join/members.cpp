@@ -97,15 +97,33 @@ Decision go_on_as(const Member& own, const Sighting& sighting, const Assembly& a
         decision.step = Decision::Step::start;
         return decision;
     }
-    if (sighting.silent_for >= patience_with_learner) {
-        // etcd #16596: a power cut in a member's first seconds can leave data that it never starts with again.
-        if (std::string reason = assembly.objection(); !reason.empty()) return waiting(reason);
+    if (sighting.silent_for >= patience_with_learner || sighting.unready_for >= patience_with_start) {
+        // etcd #16596: a power cut in a member's first seconds can leave data that it never starts with again. One that
+        // ends each time after it has spoken to the others is not silent. Nobody has to be well without its vote.
         decision.step = Decision::Step::remove;
         decision.aside = true;
         return decision;
     }
     decision.step = Decision::Step::promote;
     return decision;
+}
+
+/// Why nobody may take the place of a member that is not known to be ours; empty if it is proven dead.
+std::string sign_of_life(const Member& old, const Sighting& sighting) {
+    if (!sighting.other_mac.empty()) {
+        return sighting.other_mac + " to leave our address: the member that is to be replaced lives";
+    }
+    // Nobody was ever it, and only we can be, at our address.
+    if (old.learner && old.name.empty()) return "";
+    if (sighting.dead_for >= proof_of_death) return "";
+    return "the proof that " + called(old) + " is dead: " + std::to_string(proof_of_death) +
+           " s without a sign of life";
+}
+
+/// Two have our place, and nobody can tell which is the wrong one.
+std::string ambiguity(const std::vector<const Member*>& ours) {
+    return "a person: " + called(*ours[0]) + " and " + called(*ours[1]) +
+           " both have our name or our address in the cluster's list; remove the wrong one by its id";
 }
 
 /// Somebody has our place.
@@ -116,20 +134,10 @@ Decision take_over(const Member& old, const Sighting& sighting, const Assembly& 
                        " is in our place in the cluster's list, and this card has data of "
                        "another member; a new card is needed");
     }
-    if (!sighting.other_mac.empty()) {
-        return waiting(sighting.other_mac + " to leave our address: the member that is to be replaced lives");
-    }
-    if (std::string reason = assembly.objection(); !reason.empty()) return waiting(reason);
-    // Nobody was ever it, and only we can be, at our address.
-    if (old.learner && old.name.empty()) {
-        decision.step = Decision::Step::start;
-        return decision;
-    }
-    if (sighting.dead_for < proof_of_death) {
-        return waiting("the proof that " + called(old) + " is dead: " + std::to_string(proof_of_death) +
-                       " s without a sign of life");
-    }
-    decision.step = Decision::Step::remove;
+    const bool is_taken = !sighting.other_mac.empty();
+    if (std::string reason = is_taken ? "" : assembly.objection(); !reason.empty()) return waiting(reason);
+    if (const std::string life = sign_of_life(old, sighting); !life.empty()) return waiting(life);
+    decision.step = old.learner && old.name.empty() ? Decision::Step::start : Decision::Step::remove;
     return decision;
 }
 
@@ -223,10 +231,7 @@ Decision decide(const Sighting& sighting, const JoinRecord& record) {
                        (names.empty() ? "none is known" : names));
     }
     const auto ours = assembly.ours();
-    if (ours.size() > 1) {
-        return waiting("a person: " + called(*ours[0]) + " and " + called(*ours[1]) +
-                       " both have our name or our address in the cluster's list; remove the wrong one by its id");
-    }
+    if (ours.size() > 1) return waiting(ambiguity(ours));
     if (ours.size() == 1) {
         // Who has founded the cluster was given no id: data without a note is a founder's.
         const bool is_us = ours[0]->id == record.own || (record.own == 0 && sighting.has_data);
@@ -243,7 +248,7 @@ Decision decide(const Sighting& sighting, const JoinRecord& record) {
     return {.step = Decision::Step::add, .aside = sighting.has_data, .via = assembly.via(), .list = *assembly.list()};
 }
 
-Decision retreat(const Sighting& sighting) {
+Decision retreat(const Sighting& sighting, const JoinRecord& record) {
     const Assembly assembly(sighting);
     const std::string kept = "; this node's etcd and its data are kept for it";
     if (assembly.list() == nullptr) return waiting("etcd on the other control planes to have a majority" + kept);
@@ -251,10 +256,35 @@ Decision retreat(const Sighting& sighting) {
     Decision decision{.via = assembly.via(), .list = *assembly.list()};
     decision.step = Decision::Step::add;
     if (ours.empty()) return decision;
-    if (const std::string reason = assembly.objection(); !reason.empty()) return waiting(reason + kept);
+    if (ours.size() > 1) return waiting(ambiguity(ours));
+    const Member& member = *ours.front();
+    if (record.own != 0 && member.id != record.own) {
+        return waiting("a person: " + called(member) +
+                       " is in our place in the cluster's list, and is not what this card has joined as; a new card is "
+                       "needed");
+    }
+    const std::string reason = member.learner ? "" : assembly.objection();
+    if (!reason.empty()) return waiting(reason + kept);
+    if (const std::string life = record.own != 0 ? "" : sign_of_life(member, sighting); !life.empty()) {
+        Decision proof = waiting(life);
+        proof.silence = member.learner;
+        return proof;
+    }
     decision.step = Decision::Step::remove;
-    decision.id = ours.front()->id;
+    decision.id = member.id;
     return decision;
+}
+
+std::string healthy_member(const Sighting& sighting) {
+    return Assembly(sighting).via();
+}
+
+std::optional<Member> member_of(const Sighting& sighting, std::uint64_t id) {
+    const Assembly assembly(sighting);
+    if (assembly.list() == nullptr) return std::nullopt;
+    const auto& members = assembly.list()->members;
+    const auto found = std::ranges::find(members, id, &Member::id);
+    return found == members.end() ? std::nullopt : std::optional<Member>(*found);
 }
 
 std::string initial_cluster(const MemberList& list, std::uint64_t own, const std::string& name) {

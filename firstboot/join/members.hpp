@@ -24,7 +24,7 @@ namespace makina {
 struct JoinRecord {
     static constexpr const char* path = "/var/lib/makina/etcd-join";
     std::uint64_t removing = 0;  ///< the predecessor's id
-    std::uint64_t own = 0;       ///< the id that we were given
+    std::uint64_t own = 0;       ///< the id that we were given; 0: none, or it was not learned
     bool promoting = false;      ///< it was asked to be given a vote: our data may count from then on
     bool operator==(const JoinRecord&) const = default;
 };
@@ -42,11 +42,14 @@ struct Sighting {
     bool has_data = false;                           ///< our folder has a member's data
     std::int64_t dead_for = 0;                       ///< seconds for which our predecessor has shown no life
     std::int64_t silent_for = 0;                     ///< seconds for which our own member has shown none
+    std::int64_t unready_for = 0;                    ///< seconds for which our etcd, with its data, has answered nobody
 };
 
 /// Seconds.
 inline constexpr std::int64_t proof_of_death = 30;
 inline constexpr std::int64_t patience_with_learner = 120;
+/// A member answers nobody before it has all of the cluster's data, of which etcd advises 8 GiB at most, on an SD card.
+inline constexpr std::int64_t patience_with_start = 1800;
 
 /// What is to be done next; each is repeated until the list says that it is done.
 struct Decision {
@@ -60,6 +63,7 @@ struct Decision {
     } step = Step::wait;
     std::uint64_t id = 0;
     bool aside = false;    ///< our data is to be moved away first: of a learner that was never promoted
+    bool silence = false;  ///< our etcd may be the life that is seen: it is to be stopped, which costs nobody a vote
     std::string via = {};  ///< address of a healthy member to ask
     std::string waiting_for = {};
     MemberList list = {};
@@ -95,8 +99,17 @@ class Vigil {
 
 /// What is to be done before our own member, which came to nothing as a part of its node, may be given up: it is
 /// removed from the list while it still votes, because it may be one of the two that make the majority; then `add`, its
-/// place is free. It waits while the others would not be well without it.
-[[nodiscard]] Decision retreat(const Sighting& sighting);
+/// place is free. It waits while the others would not be well without it; without a learner they are.
+/// Only the member `record.own` is given up. If that is not known, because the power went before it was learned, what
+/// has our place is removed only as a predecessor is, when it is proven dead, or was never started.
+/// For a card that is the newest of its node (see `claim`, after the sighting): who joined with a newer one is no
+/// member of ours.
+[[nodiscard]] Decision retreat(const Sighting& sighting, const JoinRecord& record);
+
+/// A member that has a majority behind it, by address; empty if none answers.
+[[nodiscard]] std::string healthy_member(const Sighting& sighting);
+/// This member in the cluster's list; nothing if it is not there, or nobody has a majority.
+[[nodiscard]] std::optional<Member> member_of(const Sighting& sighting, std::uint64_t id);
 
 /// etcd's --initial-cluster for us among this list: "etcd-1=https://...:2380,etcd-2=https://...".
 [[nodiscard]] std::string initial_cluster(const MemberList& list, std::uint64_t own, const std::string& name);

@@ -6,6 +6,7 @@
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/join/genesis.hpp"
 #include "firstboot/join/join.hpp"
+#include "firstboot/join/own_file.hpp"
 
 namespace makina {
 namespace {
@@ -68,7 +69,7 @@ std::string own_address(const Bundle& bundle) {
 Statement own_statement(Host& host, const Bundle& bundle) {
     const auto text = host.read(statement_path, Statement::largest);
     Statement statement =
-        text ? during(statement_path, [&] { return decode_statement(*text); }) : new_statement(host, bundle);
+        text ? reading_own(statement_path, [&] { return decode_statement(*text); }) : new_statement(host, bundle);
     if (statement.cluster_id != bundle.cluster_id) throw Error(std::string(statement_path) + " is of another cluster");
     statement.node = bundle.node;
     statement.role = bundle.role;

@@ -44,6 +44,10 @@ Outcome WorkerJoin::act(Host& host, const Bundle& bundle) {
     }
     const auto found = KubernetesApi(host, identity()).find(bundle);
     if (!found.server) return {false, "an API server of the cluster: " + found.faults, {}, 5};
+    if (step != Step::none) {
+        const auto facts = KubernetesApi(host, identity()).node(*found.server, bundle.node);
+        if (Outcome newest = is_newest_card(facts, bundle); !newest.done) return newest;
+    }
     // kubeadm writes the last of these files when the cluster has taken the kubelet in; before that, nothing here is
     // worth keeping.
     if (step == Step::join && is_whole) return finish(host, bundle, *found.server);
@@ -60,10 +64,9 @@ Outcome WorkerJoin::enter(Host& host, const Bundle& bundle, const ApiServer& ser
 }
 
 Outcome WorkerJoin::finish(Host& host, const Bundle& bundle, const ApiServer& server) {
-    if (!KubernetesApi(host, identity()).node(server, bundle.node).exists) {
-        return {false, "the kubelet to register this node", {}, 2};
-    }
-    settle(host, bundle, identity(), server);
+    const auto facts = KubernetesApi(host, identity()).node(server, bundle.node);
+    if (!facts.exists) return {false, "the kubelet to register this node", {}, 2};
+    if (Outcome settled = settle(host, bundle, identity(), server, facts); !settled.done) return settled;
     note(host, Step::finished);
     return ask(host, bundle);
 }

@@ -172,6 +172,37 @@ TEST_F(EtcdReplacement, DataThatNeverHadAVoteAndDoesNotStartIsMovedAside) {
     EXPECT_GT(etcd.named("etcd-3")->id, 101U);
 }
 
+TEST_F(EtcdReplacement, ALearnerThatEndsAgainAndAgainIsAddedAnewThoughItSpeaksToTheOthers) {
+    etcd.pod_crashes = true;
+    patience = 4000;
+    const auto host = powered_on();
+    host->world = [&, world = host->world](FakeHost& one) {
+        if (one.has("/var/lib/etcd/never-had-a-vote-101/member/wal")) etcd.pod_crashes = false;
+        world(one);
+    };
+    EXPECT_EQ(run_for(*host), Ending::joined) << host->lines.back();
+    expect_done("");
+    EXPECT_EQ(etcd.removed, (std::vector<std::uint64_t>{3, 101}));
+    EXPECT_GT(machine.uptime, patience_with_start);
+}
+
+TEST_F(EtcdReplacement, ALearnerWhoseDataIsDamagedIsRemovedThoughAnotherIsNotWell) {
+    etcd.data_is_damaged = true;
+    etcd.add_voter("etcd-4", "https://192.168.3.254:2380");
+    etcd.alive.insert("etcd-4");
+    patience = 4000;
+    const auto host = powered_on();
+    host->world = [&, world = host->world](FakeHost& one) {
+        if (one.has("/var/lib/etcd/default/member/wal")) etcd.alive.erase("etcd-4");
+        world(one);
+    };
+    EXPECT_EQ(run_for(*host), Ending::stopped);
+    EXPECT_EQ(etcd.removed.size(), 2U);
+    EXPECT_EQ(etcd.named("etcd-3"), nullptr);
+    EXPECT_EQ(host->statuses.back().waiting_for,
+              "etcd-4 to be healthy: a member is replaced only while all the others are");
+}
+
 TEST_F(EtcdReplacement, DataThatMayHaveHadAVoteIsNeverMoved) {
     {
         const auto host = powered_on();

@@ -57,7 +57,8 @@ Member* EtcdModel::with_id(std::uint64_t id) {
 }
 
 bool EtcdModel::is_up(const Member& member) const {
-    return member.id == started_ || (!member.name.empty() && alive.contains(member.name) && !member.learner);
+    if (member.id == started_) return !pod_crashes;
+    return (!member.name.empty() && alive.contains(member.name) && !member.learner);
 }
 
 bool EtcdModel::has_quorum() const {
@@ -145,7 +146,7 @@ std::string EtcdModel::take_in() {
         return "";
     }
     ++changes_;
-    members_.push_back({++next_id_, "", {url}, {}, false});
+    members_.push_back({++next_id_, "", {url}, {}, learners});
     taken_in_ = next_id_;
     if (!used_.insert(next_id_).second) wrongs_.push_back("an id was given twice");
     return "";
@@ -154,9 +155,27 @@ std::string EtcdModel::take_in() {
 void EtcdModel::start_pod() {
     Member* const own = with_id(taken_in_);
     if (own == nullptr) return;
-    started_ = promoted_ = own->id;
+    started_ = own->id;
+    if (!own->learner) promoted_ = own->id;
     own->name = "etcd-3";
     own->client_urls = {"https://" + address(3) + ":2379"};
+}
+
+std::string EtcdModel::promote_pod() {
+    if (!learners) return "";
+    start_pod();
+    go_on();
+    if (!has_quorum()) return "etcdserver: request timed out";
+    if (std::string fault = why_not_promoted(taken_in_); !fault.empty()) return fault;
+    ++changes_;
+    with_id(taken_in_)->learner = false;
+    promoted_ = taken_in_;
+    return "";
+}
+
+bool EtcdModel::serves() const {
+    const auto own = std::ranges::find(members_, started_, &Member::id);
+    return own != members_.end() && !own->learner && !pod_crashes && has_quorum();
 }
 
 void EtcdModel::forget(std::uint64_t id) {
@@ -173,9 +192,9 @@ void EtcdModel::add_learner(const std::string& url) {
 }
 
 void EtcdModel::go_on() {
-    if (started_ != 0) in_sync_ = started_;
+    if (started_ != 0 && !pod_crashes && !learners_lag) in_sync_ = started_;
     for (const Member& member : members_) {
-        if (is_up(member)) sent_[member.id] += 128;
+        if (is_up(member) || member.id == started_) sent_[member.id] += 128;
     }
 }
 
@@ -190,12 +209,16 @@ Response EtcdModel::answer(FakeHost& host, const Request& request) {
     if (request.target == "/metrics") return {200, metrics_of(*at), "", true};
     if (request.target == "/health")
         return {answers ? 200 : 503, Json{{"health", answers ? "true" : "false"}}.dump(), "", true};
+    if (request.target == "/v3/maintenance/status") {
+        return said({{"header", {{"cluster_id", "77"}, {"member_id", std::to_string(at->id)}}}});
+    }
+    if (at->learner) return refused("etcdserver: rpc not supported for learner");
     if (request.target == "/v3/cluster/member/list") {
         if (!answers) return refused("etcdserver: request timed out");
         return {200, list_json(), "", true};
     }
     if (!answers) return refused("etcdserver: request timed out");
-    if (request.target == "/v3/lease/grant") return said({{"ID", "7"}});
+    if (request.target == "/v3/lease/grant") return said({{"ID", std::to_string(++leases)}});
     if (request.target.rfind("/v3/kv/", 0) == 0) return key(request);
     return change_list(host, request);
 }
@@ -240,6 +263,7 @@ Response EtcdModel::remove(FakeHost& host, std::uint64_t id) {
     if (id == promoted_ && !is_retreat) wrongs_.push_back("a member was removed that had got its vote");
     host.net_change("etcd remove", [&] {
         ++changes_;
+        removed.push_back(id);
         std::erase_if(members_, [&](const Member& one) { return one.id == id; });
         if (started_ == id) started_ = 0;
     });
@@ -261,14 +285,19 @@ Response EtcdModel::add(FakeHost& host, const std::string& url) {
     return said(answer);
 }
 
+std::string EtcdModel::why_not_promoted(std::uint64_t id) {
+    const Member* const member = with_id(id);
+    if (member == nullptr) return "etcdserver: member not found";
+    if (!member->learner) return "etcdserver: can only promote a learner member";
+    if (in_sync_ != id) return "etcdserver: can only promote a learner member which is in sync with leader";
+    return "";
+}
+
 Response EtcdModel::promote(FakeHost& host, std::uint64_t id) {
-    Member* const member = with_id(id);
-    if (member == nullptr) return refused("etcdserver: member not found");
-    if (!member->learner) return refused("etcdserver: can only promote a learner member");
-    if (in_sync_ != id) return refused("etcdserver: can only promote a learner member which is in sync with leader");
+    if (const std::string fault = why_not_promoted(id); !fault.empty()) return refused(fault);
     host.net_change("etcd promote", [&] {
         ++changes_;
-        member->learner = false;
+        with_id(id)->learner = false;
         promoted_ = id;
         alive.insert("etcd-3");
     });

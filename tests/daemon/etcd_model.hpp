@@ -25,11 +25,15 @@ class EtcdModel {
     [[nodiscard]] Response answer(FakeHost& host, const Request& request);
     /// Starts etcd on the host: as the member that the list has at its address, as etcd decides it.
     void start(FakeHost& host);
-    /// kubeadm's etcd phase on the host: takes it into the list, as a voter at once, as it was done before learners;
-    /// what went wrong, or nothing. kubeadm takes a member at our URL for us.
+    /// kubeadm's etcd phase on the host: takes it into the list, what went wrong, or nothing. kubeadm takes a member at
+    /// our URL for us.
     [[nodiscard]] std::string take_in();
+    /// kubeadm's next step, once the pod runs: has the cluster give it a vote; what went wrong, or nothing.
+    [[nodiscard]] std::string promote_pod();
     /// The pod of etcd on the host runs, as the member that take_in has made.
     void start_pod();
+    /// True if the host's etcd answers an API server: it has a vote, and a majority.
+    [[nodiscard]] bool serves() const;
     /// The power was cut: the host's etcd does not run.
     void start_nothing() { started_ = 0; }
     /// What somebody else does to the list.
@@ -47,6 +51,16 @@ class EtcdModel {
     std::function<void(const std::string& change)> before_change;
     /// The host's etcd never comes up with its data until that is new.
     bool data_is_damaged = false;
+    /// kubeadm adds members as learners (1.29 and later do); before, as voters at once.
+    bool learners = true;
+    /// The host's pod speaks to the other members each time that it starts, and ends before it answers anybody.
+    bool pod_crashes = false;
+    /// Learners never come so far that they may be promoted.
+    bool learners_lag = false;
+    /// Leases that were granted: for a turn, which is given or made longer.
+    std::size_t leases = 0;
+    /// What was removed from the list, by id.
+    std::vector<std::uint64_t> removed;
 
     [[nodiscard]] const std::vector<Member>& members() const { return members_; }
     [[nodiscard]] const Member* named(const std::string& name) const;
@@ -69,6 +83,7 @@ class EtcdModel {
     [[nodiscard]] Response add(FakeHost& host, const std::string& url);
     [[nodiscard]] Response promote(FakeHost& host, std::uint64_t id);
     [[nodiscard]] Response key(const Request& request);
+    [[nodiscard]] std::string why_not_promoted(std::uint64_t id);
     [[nodiscard]] Member* with_id(std::uint64_t id);
 
     std::vector<Member> members_;

@@ -98,7 +98,7 @@ Answer init(FakeHost& host, const std::vector<std::string>& argv) {
     return {};
 }
 
-Answer join(FakeHost& host, const std::vector<std::string>& argv, const std::function<std::string()>& etcd) {
+Answer join(FakeHost& host, const std::vector<std::string>& argv, const EtcdPhase& etcd) {
     if (says(argv, "phase")) {
         // It asks the cluster for its configuration, as every phase of a join.
         if (!host.has(discovery)) {
@@ -121,10 +121,14 @@ Answer join(FakeHost& host, const std::vector<std::string>& argv, const std::fun
     if (!control_plane) return {};
     std::string fault;
     phase(host, "etcd member", [&] {
-        if (etcd) fault = etcd();
+        if (etcd.add) fault = etcd.add();
     });
     if (!fault.empty()) return {1, "", "error execution phase control-plane-join/etcd: " + fault + "\n"};
     phase(host, "etcd pod", [&] { start_etcd(host); });
+    phase(host, "etcd promote", [&] {
+        if (etcd.promote) fault = etcd.promote();
+    });
+    if (!fault.empty()) return {1, "", "error execution phase control-plane-join/etcd: " + fault + "\n"};
     phase(host, "mark-control-plane", [] {});
     return {};
 }
@@ -149,7 +153,7 @@ bool has_etcd_pod(const FakeHost& host) {
     return has_content(host, manifests + std::string("etcd.yaml")) && host.has("/run/active/kubelet");
 }
 
-Answer kubeadm(FakeHost& host, const std::vector<std::string>& argv, const std::function<std::string()>& etcd) {
+Answer kubeadm(FakeHost& host, const std::vector<std::string>& argv, const EtcdPhase& etcd) {
     if (argv.at(1) == "init") return init(host, argv);
     if (argv.at(1) == "join") return join(host, argv, etcd);
     if (argv.at(1) == "reset") return reset(host);
@@ -168,11 +172,12 @@ Answer kubectl(FakeHost& host, const std::vector<std::string>& argv) {
     return {};
 }
 
-Response ask_api_server(FakeHost& host, const Request& request, bool cluster_answers) {
+Response ask_api_server(FakeHost& host, const Request& request, bool cluster_answers, bool etcd_serves) {
     const std::string own =
         host.machine.interfaces.at(0).addresses.empty() ? std::string() : host.machine.interfaces.at(0).addresses[0];
     const bool at_home = request.port == 6443 && request.address == own.substr(0, own.find('/')) &&
-                         has_content(host, manifests + std::string("kube-apiserver.yaml")) && has_etcd_pod(host);
+                         has_content(host, manifests + std::string("kube-apiserver.yaml")) && has_etcd_pod(host) &&
+                         etcd_serves;
     const bool at_balancer = request.port == 9000 && request.address == "192.168.3.240" && cluster_answers;
     if (!at_home && !at_balancer) return {0, "", "connection refused", false};
     if (request.target == "/readyz") return {200, "ok", "", true};

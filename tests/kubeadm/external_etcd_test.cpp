@@ -5,8 +5,10 @@
 #include <utility>
 
 #include "firstboot/bundle/encoding.hpp"
+#include "firstboot/join/kubeadm.hpp"
 #include "firstboot/node/node.hpp"
 #include "firstboot/run.hpp"
+#include "tests/daemon/kubernetes_scene.hpp"
 #include "tests/daemon/scene.hpp"
 
 // The first control plane of a cluster whose etcd has three machines of its own.
@@ -63,6 +65,24 @@ TEST(ExternalEtcd, OfWhichNobodyAnswersIsWaitedFor) {
               "join: asking etcd at 192.168.3.231: no route to host; asking etcd at 192.168.3.232: no route to host; "
               "asking etcd at 192.168.3.233: no route to host");
     EXPECT_FALSE(node.host->has("/etc/kubernetes/admin.conf"));
+}
+
+TEST(ExternalEtcd, AnOlderCardWhoseJoinWasCutOffChangesNothing) {
+    FirstControlPlane node({addresses[0]}, "k8s");
+    FakeHost& host = *node.host;
+    host.put(KubeadmRecord::path, encode(KubeadmRecord{KubeadmRecord::Step::join}), {0600, "root", "root"});
+    for (const std::string pod : {"kube-apiserver", "etcd"}) {
+        host.put("/etc/kubernetes/manifests/" + pod + ".yaml", "kind: Pod\n", {0600, "root", "root"});
+    }
+    host.put("/etc/kubernetes/kubelet.conf", "server: https://192.168.3.240:9000\n", {0600, "root", "root"});
+    host.put("/var/lib/kubelet/config.yaml", "kind: KubeletConfiguration\n");
+    host.put(outside_node, "Ready");
+    host.put(outside_epoch, "2");
+    EXPECT_EQ(run(host, {.until_joined = true}), Ending::stopped);
+    EXPECT_EQ(host.statuses.back().waiting_for,
+              "a newer card: the cluster knows epoch 2 of control-plane-1, this one has 1");
+    EXPECT_EQ(host.text(outside_epoch), "2");
+    for (const std::string& change : host.changes) EXPECT_EQ(change.find("run kubeadm"), std::string::npos) << change;
 }
 
 }  // namespace

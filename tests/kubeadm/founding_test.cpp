@@ -114,12 +114,81 @@ TEST_F(Beginning, WaitsForAPersonIfOthersHaveBegunSinceItsCardWasCutOff) {
     }
 }
 
-TEST_F(Beginning, GoesOnAfterACutWhileNobodyHasBegunWithoutIt) {
+TEST_F(Beginning, GoesOnAfterACutWithAMajorityThatKnowsOfNoOther) {
+    for (const bool alone : {false, true}) {
+        machine = new_machine("control-plane");
+        inits = 0;
+        FakeHost(machine).put(KubeadmRecord::path, encode(KubeadmRecord{KubeadmRecord::Step::init}));
+        statements["control-plane-2"] = begun("control-plane-2", "control-plane", formation);
+        statements["control-plane-2"].decided.clear();
+        const auto on = powered_on(alone);
+        (void)run(*on, {});
+        EXPECT_EQ(on->statuses.back().state, "joined") << on->lines.back();
+        EXPECT_EQ(inits, 1);
+    }
+}
+
+TEST_F(Beginning, DoesNotGoOnWhileTheOthersAreSilent) {
+    for (const bool was_begun : {true, false}) {
+        machine = new_machine("control-plane");
+        FakeHost host(machine);
+        if (was_begun) host.put(KubeadmRecord::path, encode(KubeadmRecord{KubeadmRecord::Step::init}));
+        // It was agreed on to begin, and lay in a drawer since.
+        Statement own = begun("control-plane-1", "control-plane", formation);
+        own.member = true;
+        host.put(statement_path, encode(own), {0600, "root", "root"});
+        const auto on = powered_on();
+        on->network = [next = on->network](FakeHost& one, const Request& request) {
+            return request.target == "/statement" ? Response{0, "", "no route to host", false} : next(one, request);
+        };
+        EXPECT_EQ(run(*on, {}), Ending::stopped);
+        EXPECT_EQ(inits, 0);
+        EXPECT_EQ(on->statuses.back().waiting_for,
+                  "2 of 2 founders, this node among them, to know of no other beginning of the cluster than this "
+                  "card's, before it goes on with that: control-plane-2 (no route to host)");
+    }
+}
+
+TEST_F(Beginning, ACardThatKnowsOfNoBeginningIsNoWitness) {
     FakeHost(machine).put(KubeadmRecord::path, encode(KubeadmRecord{KubeadmRecord::Step::init}));
+    statements["control-plane-2"] = begun("control-plane-2", "control-plane", "");
+    statements["control-plane-2"].decided.clear();
     const auto on = powered_on();
-    (void)run(*on, {});
-    EXPECT_EQ(on->statuses.back().state, "joined") << on->lines.back();
-    EXPECT_EQ(inits, 1);
+    EXPECT_EQ(run(*on, {}), Ending::stopped);
+    EXPECT_EQ(inits, 0);
+    EXPECT_NE(on->statuses.back().waiting_for.find("control-plane-2 (its card knows of no beginning)"),
+              std::string::npos);
+}
+
+TEST_F(Beginning, DoesNotGoOnWhereAnApiServerOfTheClusterAnswersUnlessItIsItsOwn) {
+    for (const bool is_own : {false, true}) {
+        machine = new_machine("control-plane");
+        FakeHost(machine).put(KubeadmRecord::path, encode(KubeadmRecord{KubeadmRecord::Step::init}));
+        const auto on = powered_on(true);
+        on->network = [is_own, next = on->network](FakeHost& one, const Request& request) {
+            if (request.port == 9000 && request.target == "/readyz") return Response{200, "ok", "", true};
+            const bool at_home = is_own && request.port == 6443 && request.target == "/readyz";
+            return at_home ? Response{200, "ok", "", true} : next(one, request);
+        };
+        (void)run(*on, {});
+        EXPECT_EQ(inits, is_own ? 1 : 0);
+        if (is_own) continue;
+        EXPECT_EQ(on->statuses.back().waiting_for,
+                  "a person: the API server at 192.168.3.240:9000 answers for a cluster, and this card was cut off "
+                  "while it began one: write the card of control-plane-1 anew");
+    }
+}
+
+TEST_F(Beginning, BeginsNothingWhileItsOwnNotesAreDamaged) {
+    for (const std::string path : {KubeadmRecord::path, statement_path}) {
+        machine = new_machine("control-plane");
+        FakeHost(machine).put(path, "makina-", {0600, "root", "root"});
+        const auto on = powered_on(true);
+        EXPECT_EQ(run(*on, {}), Ending::stopped) << path;
+        EXPECT_EQ(inits, 0) << path;
+        EXPECT_NE(on->statuses.back().last_error.find(path + " is damaged ("), std::string::npos)
+            << on->statuses.back().last_error;
+    }
 }
 
 TEST_F(Beginning, NeverBeginsWhereAnApiServerOfTheClusterAnswers) {

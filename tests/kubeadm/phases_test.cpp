@@ -199,6 +199,24 @@ TEST(Kubeadm, JoinsAWorkerAgainWhoseFilesAreEmptyBeforeItIsSealed) {
     }
 }
 
+TEST(Kubeadm, AnOlderCardThatWasCutOffIsNotRememberedInPlaceOfANewer) {
+    for (const bool is_whole : {true, false}) {
+        FakeMachine machine = new_machine("worker");
+        const auto first = host_of(machine, "worker");
+        expect_cut_after_kubeadm(*first);
+        if (!is_whole) machine.files.at("/var/lib/kubelet/config.yaml").content.clear();
+        power_cycle(machine);
+        const auto again = host_of(machine, "worker");
+        again->put(outside_epoch, "2");
+        again->stop_at = 600;
+        EXPECT_EQ(run(*again, {.until_joined = true}), Ending::stopped);
+        EXPECT_EQ(again->statuses.back().waiting_for,
+                  "a newer card: the cluster knows epoch 2 of worker-1, this one has 1");
+        EXPECT_EQ(again->text(outside_epoch), "2");
+        EXPECT_TRUE(again->has("/etc/kubernetes/kubelet.conf"));
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(Each, Phases, testing::Values("control-plane", "worker"),
                          [](const auto& each) { return name_of(each.param); });
 
