@@ -20,7 +20,9 @@ struct DiskModel {
     std::string type;  ///< device/type
     std::string model = "STORAGE DEVICE";
     std::string serial = "000000000819";
-    std::string usb;  ///< the folder of the USB device below /sys/devices, if it is one
+    std::string usb;   ///< the folder of the USB device below /sys/devices, if it is one
+    std::string file;  ///< what a loop device shows
+    bool sequence = true;
     int partitions = 2;
 };
 
@@ -40,6 +42,8 @@ class MachineModel {
     void hold(const DiskModel& disk, const std::string& name, const std::string& holder);
     void btrfs(const std::string& name);
     void loop_over(const std::string& path);
+    /// A plain file of this machine.
+    void file(const std::string& path);
     void udev(const std::string& number, const std::string& key, const std::string& value);
     /// Writes what was mounted and swapped to.
     void finish();
