@@ -65,7 +65,7 @@ void MachineModel::add(const DiskModel& disk) {
                                      root() / "sys/dev/block" / part_number(disk, i));
     }
     fs::create_directories(root() / "dev/disk/by-id");
-    fs::create_symlink("../../" + disk.name, root() / "dev/disk/by-id" / ("id-" + disk.name));
+    if (disk.by_id) fs::create_symlink("../../" + disk.name, root() / "dev/disk/by-id" / ("id-" + disk.name));
 }
 
 void MachineModel::mount(const std::string& number, const std::string& where, const std::string& source) {
@@ -106,6 +106,10 @@ void MachineModel::file(const std::string& path) {
 
 void MachineModel::udev(const std::string& number, const std::string& key, const std::string& value) {
     udev_[number] += "E:" + key + "=" + value + "\n";
+}
+
+void MachineModel::udev_link(const std::string& number, const std::string& name) {
+    udev_[number] += "S:" + name + "\n";
 }
 
 void MachineModel::finish() {
