@@ -414,8 +414,36 @@ TEST_F(Program, RefusesALoopDeviceThatShowsWhatIsRead) {
         const DeviceFacts chosen = read_device(device_number(loop.name()).value());
         EXPECT_THROW((void)open_card(chosen, 0, false, {image_, packed}), Error);
     }
-    EXPECT_EQ(run({command((scratch_ / "link.img").string())}).status, 2);
+    const std::string before = slurp(image_);
+    const fs::path map = scratch_.write("small.img.bmap", "<bmap/>");
+    for (const fs::path& file : {scratch_ / "link.img", map}) {
+        const Result result = run({command(file.string())});
+        EXPECT_EQ(result.status, 2) << file;
+        EXPECT_EQ(result.errors.rfind(file.string() + " is the image itself (", 0), 0U) << result.errors;
+    }
+    EXPECT_TRUE(slurp(image_) == before);
+    EXPECT_EQ(slurp(map), "<bmap/>");
     EXPECT_EQ(run({command((scratch_ / "symlink.img").string())}).status, 2);
+}
+
+TEST_F(Program, RefusesTheBaseOfANodesBlocks) {
+    const std::string id(64, 'b');
+    const fs::path base = scratch_.write("cache/bases/" + id + "/disk.img", slurp(image_));
+    PatchedImage node(base);
+    node.write(2 * mib, "node", 4);
+    const fs::path blocks = scratch_.write("node.blocks", encode(pack_blocks(node, id)));
+    const auto flashed = [&](const fs::path& target) {
+        return run({{MAKINA_IMAGE, "flash", blocks.string(), target.string(), "--yes-device", target.string(),
+                     "--cache", (scratch_ / "cache").string()}});
+    };
+    for (const fs::path& target : {base, blocks}) {
+        const std::string before = slurp(target);
+        const Result result = flashed(target);
+        EXPECT_EQ(result.status, 2) << result.errors;
+        EXPECT_EQ(result.errors.rfind(target.string() + " is the image itself (", 0), 0U) << result.errors;
+        EXPECT_TRUE(slurp(target) == before) << target;
+    }
+    EXPECT_EQ(flashed(target_).status, 0);
 }
 
 TEST_F(Program, RefusesALoopDeviceOnWhoseFileSystemTheImageLies) {
