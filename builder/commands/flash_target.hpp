@@ -33,9 +33,9 @@ struct TargetOptions {
 [[nodiscard]] FlashTarget target_named(const std::filesystem::path& path, const TargetOptions& options);
 /// Lists the cards that there are, and lets a person choose one. Throws Mistake if there is none, or no terminal.
 [[nodiscard]] FlashTarget ask_for_target(const std::string& what, const TargetOptions& options);
-/// Shows the target and what is on it, and has the end of its serial number typed, or its name if it has none or another
-/// card that is there has the same, unless it is among options.confirmed. A new or empty file needs no confirmation.
-/// Throws Mistake if it is not confirmed.
+/// Shows the target and what is on it, and has the end of its serial number typed, or its name if it has none or
+/// another card that is there has the same, unless it is among options.confirmed. A new or empty file needs no
+/// confirmation. Throws Mistake if it is not confirmed.
 void confirm(const FlashTarget& target, const std::string& what, const TargetOptions& options);
 /// Every device that could be written, and why the others could not.
 [[nodiscard]] std::string list_of_targets(const TargetOptions& options);

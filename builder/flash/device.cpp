@@ -307,7 +307,8 @@ std::shared_ptr<Medium> open_card(const DeviceFacts& chosen, std::uint64_t image
 void require_free_file(const fs::path& file, const fs::path& root) {
     const auto id = file_id(file);
     if (!id) return;  // it is not there yet
-    for (const std::string& use : uses_of(*id, "", root)) throw Error(file.string() + " " + use + ": it cannot be overwritten");
+    for (const std::string& use : uses_of(*id, "", root))
+        throw Error(file.string() + " " + use + ": it cannot be overwritten");
 }
 
 std::optional<std::string> overlap(const std::string& name, const std::optional<FileId>& target,

@@ -30,9 +30,9 @@ struct DeviceFacts {
     Bus bus = Bus::other;
     bool is_partition = false;
     bool read_only = false;
-    bool removable = false;  ///< the medium is
-    bool zeroes = false;     ///< it makes ranges zero by itself
-    std::uint64_t size = 0;  ///< bytes; 0 without a medium
+    bool removable = false;                 ///< the medium is
+    bool zeroes = false;                    ///< it makes ranges zero by itself
+    std::uint64_t size = 0;                 ///< bytes; 0 without a medium
     std::optional<std::uint64_t> sequence;  ///< Medium::sequence; none before Linux 5.15
     std::string type;                       ///< device/type: "SD", "MMC"; SCSI's peripheral type, "0" for disks
     std::string model, serial;

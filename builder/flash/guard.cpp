@@ -60,8 +60,9 @@ std::optional<std::string> refusal(const DeviceFacts& facts, std::uint64_t image
     if (auto reason = membership(facts)) return reason;
     if (!facts.sequence) {
         return path +
-               ": this kernel does not count the media in a reader (diskseq, since Linux 5.15), so that a card that was "
-               "changed for another would be overwritten: use a machine with a newer one";
+               ": this kernel does not count the media in a reader (diskseq, since Linux 5.15), so that a card that "
+               "was "
+               "changed for another would be overwritten: use a machine with a newer kernel";
     }
     if (facts.read_only) return path + " is read-only: look at the card's slider";
     if (facts.size < image_size) {

@@ -258,8 +258,11 @@ std::vector<Topology> loops() {
     for (const char* const disk : {"/dev/nvme0n1", "/dev/nvme0n1p3", "/dev/sdb", "/dev/loop3", "/dev/dm-0", "/dev/md0",
                                    "/dev/mapper/vg-root", "/home/me/gone.img", "/home/me/gone.img (deleted)"})
         all.push_back({disk, loop_over(disk), nothing, std::string("shows ") + disk + ", which is no plain file", {}});
-    all.push_back({"shown twice", loop_over(card), [=](Machine& m, const DiskModel&) { m.loop_over(card); },
-                   card + " is shown by /dev/loop3", {}});
+    all.push_back({"shown twice",
+                   loop_over(card),
+                   [=](Machine& m, const DiskModel&) { m.loop_over(card); },
+                   card + " is shown by /dev/loop3",
+                   {}});
     all.push_back({"shown twice and mounted",
                    loop_over(card),
                    [=](Machine& m, const DiskModel&) {
@@ -279,8 +282,8 @@ std::vector<Topology> loops() {
                    },
                    card + " is shown by /dev/loop3",
                    {}});
-    all.push_back({"swap", loop_over(card), [=](Machine& m, const DiskModel&) { m.swap_to(card); },
-                   card + " is swapped to", {}});
+    all.push_back(
+        {"swap", loop_over(card), [=](Machine& m, const DiskModel&) { m.swap_to(card); }, card + " is swapped to", {}});
     all.push_back({"swap by another name",
                    loop_over(card),
                    [=](Machine& m, const DiskModel&) {

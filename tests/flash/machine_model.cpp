@@ -46,7 +46,8 @@ void MachineModel::add(const DiskModel& disk) {
     }
     if (!disk.usb.empty()) {
         scratch_.write("sys/devices/" + disk.usb + "/idVendor", "05e3\n");
-        scratch_.write("sys/devices/" + disk.usb + "/serial", (disk.type == "SD" ? "20100201396000000" : disk.serial) + "\n");
+        scratch_.write("sys/devices/" + disk.usb + "/serial",
+                       (disk.type == "SD" ? "20100201396000000" : disk.serial) + "\n");
     }
     fs::create_directories(root() / folder / "holders");
     fs::create_directories(root() / "sys/dev/block");

@@ -20,8 +20,8 @@ struct DiskModel {
     std::string type;  ///< device/type
     std::string model = "STORAGE DEVICE";
     std::string serial = "000000000819";
-    std::string usb;   ///< the folder of the USB device below /sys/devices, if it is one
-    std::string file;  ///< what a loop device shows
+    std::string usb;       ///< the folder of the USB device below /sys/devices, if it is one
+    std::string file;      ///< what a loop device shows
     bool sequence = true;  ///< the kernel counts what is in the reader
     bool by_id = true;     ///< udev has given it a name in /dev/disk/by-id
     int partitions = 2;

@@ -96,10 +96,12 @@ TEST_F(Menu, TakesNothingButTheEndOfTheSerialNumber) {
 TEST_F(Menu, HasTheNameTypedWhereTwoCardsHaveOneSerialNumber) {
     DiskModel second = reader("sdd", "8:48", "B1B2");
     machine.add(second);
-    const auto [said, code] = choose({{which, "1\n"}, {"type sdb (the serial number of /dev/sdd ends as", "sdb\n"}});
+    constexpr const char* question = "To go on, type ";
+    const auto [said, code] = choose({{which, "1\n"}, {question, "sdb\n"}});
     EXPECT_EQ(code, 0) << said;
+    EXPECT_NE(said.find("type sdb (the serial number of /dev/sdd ends as this one does): "), std::string::npos) << said;
     for (const char* const wrong : {"B1B2\n", "sdd\n", "/dev/sdb\n"})
-        expect_refused({{which, "1\n"}, {"type sdb (", wrong}}, "that is not /dev/sdb: nothing was written");
+        expect_refused({{which, "1\n"}, {question, wrong}}, "that is not /dev/sdb: nothing was written");
 }
 
 TEST_F(Menu, ShowsWhichSlotOfAReaderACardIsIn) {
@@ -143,8 +145,9 @@ TEST_F(Menu, TakesACardWithoutAPersonByItsLastingNameAlone) {
     EXPECT_EQ(said("8:16", "id-sdb"), "confirmed\r\n");
     EXPECT_EQ(said("8:16", "/dev/disk/by-id/id-sdb"), "confirmed\r\n");
     for (const char* const name : {"/dev/sdb", "sdb", "id-sdc"}) {
-        EXPECT_EQ(said("8:16", name),
-                  "nobody is there to confirm that /dev/sdb is overwritten: say --yes-device id-sdb if it is meant\r\n");
+        EXPECT_EQ(
+            said("8:16", name),
+            "nobody is there to confirm that /dev/sdb is overwritten: say --yes-device id-sdb if it is meant\r\n");
     }
     for (const char* const name : {"/dev/sdd", "sdd", ""}) {
         EXPECT_EQ(said("8:48", name),

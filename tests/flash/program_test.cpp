@@ -483,7 +483,9 @@ TEST_F(Program, RefusesALoopDeviceOverAnythingButAFileOfItsOwn) {
         refused(over_device.name(), over_device.name() + " shows " + loop.name() + ", which is no plain file");
         // The kernel does not say by which name it was opened.
         const fs::path node = scratch_ / "node";
-        ASSERT_EQ(mknod(node.c_str(), S_IFBLK | 0600, makedev(7, static_cast<unsigned>(std::stoul(loop.name().substr(9))))), 0);
+        ASSERT_EQ(
+            mknod(node.c_str(), S_IFBLK | 0600, makedev(7, static_cast<unsigned>(std::stoul(loop.name().substr(9))))),
+            0);
         const Loop by_node(node);
         refused(by_node.name(), by_node.name() + " shows " + node.string() + ", which is no plain file");
         refused(loop.name(), loop.name() + " is in use: ");
