@@ -234,9 +234,10 @@ int flash_cards(const FlashCommand& command) {
 }
 
 void add_flash_options(CLI::App& app, FlashCommand& command) {
-    app.add_option("--yes-device", command.confirmed,
-                   "overwrite this device without asking: its name in /dev/disk/by-id, or the path of a loop device or a "
-                   "file; can be said several times")
+    app.add_option(
+           "--yes-device", command.confirmed,
+           "overwrite this device without asking: its name in /dev/disk/by-id, or the path of a loop device or a "
+           "file; can be said several times")
         ->type_name("BY-ID")
         ->allow_extra_args(false);
     app.add_flag("--allow-large", command.allow_large, "take a card of more than 512 GB");
