@@ -19,13 +19,16 @@ namespace {
 namespace fs = std::filesystem;
 
 /// The map that was named, or the one that lies beside the image under the name that bmaptool looks for.
-std::optional<BlockMap> map_for(const FlashCommand& command) {
+fs::path map_file(const FlashCommand& command) {
     fs::path file = command.block_map;
-    if (file.empty()) {
-        for (fs::path name = command.image; name.has_extension() && file.empty(); name.replace_extension()) {
-            if (fs::exists(name.string() + ".bmap")) file = name.string() + ".bmap";
-        }
+    for (fs::path name = command.image; name.has_extension() && file.empty(); name.replace_extension()) {
+        if (fs::exists(name.string() + ".bmap")) file = name.string() + ".bmap";
     }
+    return file;
+}
+
+std::optional<BlockMap> map_for(const FlashCommand& command) {
+    const fs::path file = map_file(command);
     if (file.empty()) return std::nullopt;
     return during(file.string(), [&] { return read_block_map(read_file(file)); });
 }
@@ -58,8 +61,8 @@ std::shared_ptr<Source> source_of(const FlashCommand& command) {
     return image_source(std::make_shared<PatchedImage>(command.image));
 }
 
-TargetOptions target_options(const FlashCommand& command, std::uint64_t size) {
-    return {command.confirmed, command.allow_large, size};
+TargetOptions target_options(const FlashCommand& command, std::uint64_t size, std::vector<fs::path> sources = {}) {
+    return {command.confirmed, command.allow_large, size, std::move(sources)};
 }
 
 void require_other(const std::vector<FlashTarget>& chosen, const FlashTarget& target) {
@@ -140,24 +143,24 @@ int exit_code_of(const std::vector<FlashOutcome>& outcomes) {
     return std::all_of(outcomes.begin(), outcomes.end(), is_good) ? 0 : 1;
 }
 
-/// 0 if it is known only at the end.
-std::uint64_t size_of_image(const FlashCommand& command) {
-    if (is_blocks(command.image)) return composed_of(command)->size();
-    return is_packed(command.image) ? 0 : fs::file_size(command.image);
+/// What is known of an image file before it is read: its size, 0 if that is known only at the end, and what is read.
+TargetOptions options_for_image(const FlashCommand& command) {
+    std::vector<fs::path> sources = {command.image, map_file(command)};
+    if (is_blocks(command.image)) {
+        const auto composed = composed_of(command);
+        sources.push_back(composed->base());
+        return target_options(command, composed->size(), std::move(sources));
+    }
+    const std::uint64_t size = is_packed(command.image) ? 0 : fs::file_size(command.image);
+    return target_options(command, size, std::move(sources));
 }
 
 int flash_image(const FlashCommand& command) {
     if (!fs::is_regular_file(command.image)) throw Mistake(command.image.string() + ": there is no such image file");
-    std::error_code failed;
-    for (const fs::path& device : command.devices) {
-        if (fs::equivalent(device, command.image, failed))
-            throw Mistake(device.string() + " is the image itself: name the device behind it");
-    }
     if (!is_blocks(command.image)) {
         if (const auto reason = image_refusal(command.image, command.any_content)) throw Mistake(*reason);
     }
-    const std::uint64_t size = size_of_image(command);
-    const TargetOptions options = target_options(command, size);
+    const TargetOptions options = options_for_image(command);
     const std::string subject = command.image.filename();
     const std::vector<FlashTarget> targets =
         choose(std::vector<std::string>(std::max<std::size_t>(command.devices.size(), 1), subject), command, options);
@@ -180,6 +183,7 @@ FlashRun flash_together(const std::vector<const Node*>& nodes, const FlashComman
     const std::vector<FlashTarget> targets = choose(names, command, target_options(command, 0));
     std::vector<FlashJob> jobs;
     std::vector<std::string> cards;
+    TargetOptions options = target_options(command, 0);
     for (std::size_t i = 0; i < nodes.size(); ++i) {
         const ComposedImage composed =
             during("building " + names[i], [&, i] { return builder.compose(*nodes[i], targets[i].name()); });
@@ -188,10 +192,12 @@ FlashRun flash_together(const std::vector<const Node*>& nodes, const FlashComman
             const auto reason = refusal(*targets[i].device, composed.image->size(), command.allow_large);
             if (reason) throw Mistake(*reason);
         }
+        options.sources.push_back(composed.image->base());
         cards.push_back(composed.card);
         jobs.push_back({names[i], targets[i], [source] { return source; }});
     }
-    FlashRun run = run_flash_jobs(jobs, command, target_options(command, 0));
+    for (const FlashTarget& target : targets) require_apart(target, options);
+    FlashRun run = run_flash_jobs(jobs, command, options);
     for (std::size_t i = 0; i < jobs.size(); ++i)
         builder.note_flashed(receipt_of(names[i], cards[i], targets[i], run.outcomes[i]));
     return run;
@@ -228,8 +234,10 @@ int flash_cards(const FlashCommand& command) {
 }
 
 void add_flash_options(CLI::App& app, FlashCommand& command) {
-    app.add_option("--yes-device", command.confirmed,
-                   "overwrite this device without asking: its name in /dev/disk/by-id; can be said several times")
+    app.add_option(
+           "--yes-device", command.confirmed,
+           "overwrite this device without asking: its name in /dev/disk/by-id, or the path of a loop device or a "
+           "file; can be said several times")
         ->type_name("BY-ID")
         ->allow_extra_args(false);
     app.add_flag("--allow-large", command.allow_large, "take a card of more than 512 GB");

@@ -19,10 +19,11 @@ std::string card_size(std::uint64_t bytes) {
     return tenths(static_cast<double>(bytes) / 1e9) + " GB";
 }
 
-/// "Generic SD/MMC, serial 058F63666433, 31.9 GB"; what a device says of itself is not trusted to be printable.
+/// "Generic SD/MMC, serial 058F63666433, slot 2, 31.9 GB"; what a device says of itself is not trusted to be printable.
 std::string description(const DeviceFacts& facts) {
     std::string text = facts.model.empty() ? "unknown model" : facts.model;
     text += facts.serial.empty() ? ", no serial number" : ", serial " + facts.serial;
+    if (facts.slot) text += ", slot " + std::to_string(*facts.slot);
     return printable(text + ", " + card_size(facts.size));
 }
 
@@ -37,12 +38,20 @@ std::string content(const DeviceFacts& facts) {
 
 bool is_confirmed(const FlashTarget& target, const std::vector<std::string>& confirmed) {
     return std::any_of(confirmed.begin(), confirmed.end(), [&](const std::string& name) {
-        const std::string id = fs::path(name).filename();
-        if (target.device && !target.device->ids.empty()) {
-            return std::find(target.device->ids.begin(), target.device->ids.end(), id) != target.device->ids.end();
-        }
-        return name == target.name();
+        // A loop device is named by whoever made it; /dev/sdb is another card tomorrow.
+        if (!target.device || target.device->bus == Bus::loop) return name == target.name();
+        const std::vector<std::string>& ids = target.device->ids;
+        return std::find(ids.begin(), ids.end(), fs::path(name).filename()) != ids.end();
     });
+}
+
+/// Another card that is there and would be confirmed by the same characters; empty if there is none.
+std::string twin_of(const DeviceFacts& facts, const TargetOptions& options) {
+    for (const DeviceFacts& other : list_devices(options.machine)) {
+        if (other.number != facts.number && other.size != 0 && confirmation_of(other) == confirmation_of(facts))
+            return "/dev/" + other.name;
+    }
+    return "";
 }
 
 std::string asked(const std::string& question) {
@@ -54,8 +63,14 @@ std::string asked(const std::string& question) {
 
 void require_terminal(const FlashTarget& target) {
     if (isatty(STDIN_FILENO) != 0) return;
-    const std::string id = target.device && !target.device->ids.empty() ? target.device->ids.front() : target.name();
-    throw Mistake("nobody is there to confirm that " + target.name() + " is overwritten: say --yes-device " + id +
+    const std::string text = "nobody is there to confirm that " + target.name() + " is overwritten: ";
+    const bool is_card = target.device && target.device->bus != Bus::loop;
+    if (is_card && target.device->ids.empty()) {
+        throw Mistake(text +
+                      "it has no name of its own in /dev/disk/by-id, which udev makes, and --yes-device takes nothing "
+                      "else; on a terminal it can be confirmed");
+    }
+    throw Mistake(text + "say --yes-device " + (is_card ? target.device->ids.front() : target.name()) +
                   " if it is meant");
 }
 
@@ -95,7 +110,9 @@ FlashTarget target_named(const fs::path& path, const TargetOptions& options) {
     if (const auto number = device_number(place)) {
         const DeviceFacts facts = read_device(*number);
         if (const auto reason = refusal(facts, options.image_size, options.allow_large)) throw Mistake(*reason);
-        return {facts, {}};
+        FlashTarget target{facts, {}};
+        require_apart(target, options);
+        return target;
     }
     const fs::path absolute = fs::absolute(path).lexically_normal();
     if (absolute.string().rfind("/dev/", 0) == 0 && !fs::is_regular_file(absolute, failed))
@@ -106,7 +123,16 @@ FlashTarget target_named(const fs::path& path, const TargetOptions& options) {
     if (!fs::is_directory(absolute.parent_path(), failed))
         throw Mistake(absolute.parent_path().string() + ": there is no such folder");
     require_free_file(absolute);
-    return {std::nullopt, path};
+    FlashTarget target{std::nullopt, path};
+    require_apart(target, options);
+    return target;
+}
+
+void require_apart(const FlashTarget& target, const TargetOptions& options) {
+    std::optional<FileId> shown;
+    if (!target.device) shown = file_id(target.file);
+    if (target.device && target.device->backing) shown = target.device->backing->file;
+    if (const auto reason = overlap(target.name(), shown, options.sources)) throw Mistake(*reason);
 }
 
 std::string list_of_targets(const TargetOptions& options) {
@@ -134,6 +160,7 @@ std::string json_of_targets(const TargetOptions& options) {
         }
         Json device = {{"event", "device"},      {"path", "/dev/" + facts.name}, {"model", facts.model},
                        {"serial", facts.serial}, {"size", facts.size},           {"possible", !reason}};
+        if (facts.slot) device["slot"] = *facts.slot;
         if (reason) device["reason"] = *reason;
         device.update({{"ids", facts.ids}, {"parts", parts}});
         text += device.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
@@ -167,18 +194,24 @@ void confirm(const FlashTarget& target, const std::string& what, const TargetOpt
     const bool is_new = !target.device && (!fs::exists(target.file, failed) || fs::is_empty(target.file, failed));
     if (is_new || is_confirmed(target, options.confirmed)) return;
     require_terminal(target);
-    const std::string expected = target.device ? confirmation_of(*target.device) : target.file.filename().string();
     std::cerr << what << " goes to " << target.name() << '\n';
-    if (target.device) std::cerr << "  " << description(*target.device) << "; on it now:\n" << content(*target.device);
-    const bool by_serial = target.device && target.device->serial.size() >= 4;
-    const std::string answer =
-        asked("everything on it is lost. To go on, type " +
-              (by_serial ? std::string("the last four characters of its serial number: ") : expected + ": "));
+    std::string expected = target.file.filename();
+    std::string question = expected;
+    if (target.device) {
+        const DeviceFacts& facts = *target.device;
+        std::cerr << "  " << description(facts) << "; on it now:\n" << content(facts);
+        const std::string twin = twin_of(facts, options);
+        expected = twin.empty() ? confirmation_of(facts) : facts.name;
+        question = facts.serial.size() >= 4 ? "the last four characters of its serial number" : expected;
+        if (!twin.empty()) question = expected + " (the serial number of " + twin + " ends as this one does)";
+    }
+    const std::string answer = asked("everything on it is lost. To go on, type " + question + ": ");
     if (answer != expected) throw Mistake("that is not " + target.name() + ": nothing was written");
 }
 
 std::shared_ptr<Medium> open_target(const FlashTarget& target, const TargetOptions& options) {
-    if (target.device) return open_card(*target.device, options.image_size, options.allow_large);
+    if (target.device) return open_card(*target.device, options.image_size, options.allow_large, options.sources);
+    require_apart(target, options);
     return open_file_medium(target.file);
 }
 

@@ -93,7 +93,7 @@ class Reader {
         facts_.read_only = require_number(folder_ / "ro") != 0;
         if (facts_.is_partition) return facts_;
         facts_.removable = require_number(folder_ / "removable") != 0;
-        facts_.sequence = number_of(folder_ / "diskseq").value_or(0);
+        facts_.sequence = number_of(folder_ / "diskseq");
         facts_.zeroes = number_of(folder_ / "queue/write_zeroes_max_bytes").value_or(0) > 0;
         facts_.type = line_of(folder_ / "device/type");
         read_bus();
@@ -106,20 +106,39 @@ class Reader {
     }
 
   private:
-    /// The folders above a device are the buses that lead to it.
+    /// The folders above a device are the buses that lead to it. An SD slot may be behind USB (rtsx_usb_sdmmc): what is
+    /// in it tells its own type and serial number all the same.
     void read_bus() {
         const std::string path = "/" + folder_.lexically_relative(fs::canonical(root_ / "sys")).string();
         if (path.find("/mmc_host/") != std::string::npos) {
             facts_.bus = Bus::mmc;
         } else if (path.rfind("/devices/virtual/block/loop", 0) == 0) {
             facts_.bus = Bus::loop;
+            facts_.backing = backing_of(facts_.name, root_);
         }
+        if (facts_.bus != Bus::other) return;
         for (fs::path above = folder_; above != above.root_path() && above != root_; above = above.parent_path()) {
             if (!fs::exists(above / "idVendor")) continue;
             facts_.bus = Bus::usb;
             facts_.serial = line_of(above / "serial");
+            facts_.slot = slot();
             break;
         }
+    }
+    /// SCSI names a unit HOST:CHANNEL:TARGET:LUN; a reader's slots are its units.
+    [[nodiscard]] std::optional<unsigned> slot() const {
+        const fs::path unit = folder_.parent_path().parent_path();
+        const std::string name = unit.filename();
+        const std::size_t colon = name.rfind(':');
+        if (colon == std::string::npos) return std::nullopt;
+        const auto units = entries(unit.parent_path());
+        const auto is_unit = [&](const fs::path& entry) {
+            return entry.filename().string().rfind(name.substr(0, colon + 1), 0) == 0;
+        };
+        unsigned lun = 0;
+        const auto read = std::from_chars(&name[colon + 1], name.data() + name.size(), lun);
+        if (read.ec != std::errc() || std::count_if(units.begin(), units.end(), is_unit) < 2) return std::nullopt;
+        return lun + 1;
     }
     void read_names() {
         const std::map<std::string, std::string> noted = udev(facts_.number);
@@ -128,14 +147,25 @@ class Reader {
         const std::string model = line_of(folder_ / "device/model");
         facts_.model = vendor + (vendor.empty() || model.empty() ? "" : " ") + model;
         if (facts_.model.empty()) facts_.model = line_of(folder_ / "device/name");  // mmc
-        if (facts_.bus == Bus::loop) facts_.model = line_of(folder_ / "loop/backing_file");
+        if (facts_.backing) facts_.model = facts_.backing->path;
         if (const std::string serial = line_of(folder_ / "device/serial"); !serial.empty()) facts_.serial = serial;
         if (const std::string serial = value("ID_SERIAL_SHORT"); !serial.empty()) facts_.serial = serial;
         for (const fs::path& link : entries(root_ / "dev/disk/by-id")) {
             std::error_code failed;
-            if (last_part(fs::read_symlink(link, failed).string()) == facts_.name)
+            if (last_part(fs::read_symlink(link, failed).string()) == facts_.name && !is_shared(link.filename()))
                 facts_.ids.push_back(link.filename());
         }
+    }
+    /// True if udev has given another device the same name: two readers of one make often have one serial number.
+    [[nodiscard]] bool is_shared(const std::string& id) const {
+        for (const fs::path& notes : entries(root_ / "run/udev/data")) {
+            if (notes.filename().string()[0] != 'b' || notes.filename() == "b" + facts_.number) continue;
+            std::ifstream file(notes);
+            for (std::string line; std::getline(file, line);) {
+                if (line == "S:disk/by-id/" + id) return true;
+            }
+        }
+        return false;
     }
     void read_parts() {
         add_part(facts_.name, facts_.number, facts_.size);
@@ -193,10 +223,17 @@ class Reader {
             if (line.rfind("/dev/", 0) == 0 && names_.count(name) != 0) facts_.uses.push_back(name + " is swapped to");
         }
         for (const fs::path& device : entries(root_ / "sys/block")) {
-            const std::string backing = line_of(device / "loop/backing_file");
-            if (backing.rfind("/dev/", 0) == 0 && names_.count(last_part(backing)) != 0)
-                facts_.uses.push_back(last_part(backing) + " is shown by " + device.filename().string());
+            const auto backing = backing_of(device.filename(), root_);
+            if (!backing) continue;
+            const auto found = numbers_.find(backing->device);
+            std::string name = found == numbers_.end() ? "" : found->second;
+            if (name.empty() && backing->path.rfind("/dev/", 0) == 0 && names_.count(last_part(backing->path)) != 0)
+                name = last_part(backing->path);
+            if (!name.empty()) facts_.uses.push_back(name + " is shown by " + device.filename().string());
         }
+        if (!facts_.backing || !facts_.backing->file) return;
+        for (const std::string& use : uses_of(*facts_.backing->file, facts_.name, root_))
+            facts_.uses.push_back(facts_.backing->path + " " + use);
     }
     /// udev's notes: lines "E:KEY=VALUE" (systemd, src/libsystemd/sd-device/device-private.c).
     [[nodiscard]] std::map<std::string, std::string> udev(const std::string& number) const {
@@ -240,7 +277,8 @@ std::optional<std::string> device_number(const fs::path& path) {
     return std::to_string(major(status.st_rdev)) + ":" + std::to_string(minor(status.st_rdev));
 }
 
-std::shared_ptr<Medium> open_card(const DeviceFacts& chosen, std::uint64_t image_size, bool allow_large) {
+std::shared_ptr<Medium> open_card(const DeviceFacts& chosen, std::uint64_t image_size, bool allow_large,
+                                  const std::vector<fs::path>& sources) {
     const std::string path = "/dev/" + chosen.name;
     Descriptor device(open(path.c_str(), O_RDWR | O_EXCL | O_DIRECT | O_CLOEXEC | O_NOFOLLOW));
     if (!device && errno == EBUSY) {
@@ -257,26 +295,29 @@ std::shared_ptr<Medium> open_card(const DeviceFacts& chosen, std::uint64_t image
     const std::string number = std::to_string(major(status.st_rdev)) + ":" + std::to_string(minor(status.st_rdev));
     const DeviceFacts facts = read_device(number);
     if (const auto reason = refusal(facts, image_size, allow_large)) throw Error(*reason);
+    if (const auto reason = overlap(path, facts.backing ? facts.backing->file : std::nullopt, sources))
+        throw Error(*reason);
     auto medium = block_medium(std::move(device), path, facts.zeroes);
     if (number != chosen.number || facts.serial != chosen.serial || facts.sequence != chosen.sequence ||
-        medium->sequence().value_or(0) != chosen.sequence)
+        medium->sequence() != chosen.sequence)
         throw Error(path + ": another card is in the reader than the one that was chosen: choose again");
     return medium;
 }
 
 void require_free_file(const fs::path& file, const fs::path& root) {
-    std::error_code failed;
-    const fs::path wanted = fs::canonical(file, failed);
-    if (failed) return;  // it is not there yet
-    for (const fs::path& device : entries(root / "sys/block")) {
-        if (line_of(device / "loop/backing_file") != wanted.string()) continue;
-        throw Error(file.string() + " is shown by /dev/" + device.filename().string() + ": losetup -d it first");
+    const auto id = file_id(file);
+    if (!id) return;  // it is not there yet
+    for (const std::string& use : uses_of(*id, "", root))
+        throw Error(file.string() + " " + use + ": it cannot be overwritten");
+}
+
+std::optional<std::string> overlap(const std::string& name, const std::optional<FileId>& target,
+                                   const std::vector<fs::path>& sources) {
+    for (const fs::path& source : sources) {
+        if (target && file_id(source) == target)
+            return name + " is the image itself (" + source.string() + "): name the device that it is to be written to";
     }
-    std::ifstream swaps(root / "proc/swaps");
-    for (std::string line; std::getline(swaps, line);) {
-        if (line.substr(0, line.find_first_of(" \t")) == wanted.string())
-            throw Error(file.string() + " is swapped to: it cannot be overwritten");
-    }
+    return std::nullopt;
 }
 
 }  // namespace makina

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "builder/flash/backing.hpp"
 #include "builder/flash/medium.hpp"
 
 namespace makina {
@@ -29,13 +30,16 @@ struct DeviceFacts {
     Bus bus = Bus::other;
     bool is_partition = false;
     bool read_only = false;
-    bool removable = false;  ///< the medium is
-    bool zeroes = false;     ///< it makes ranges zero by itself
-    std::uint64_t size = 0;  ///< bytes; 0 without a medium
-    std::uint64_t sequence = 0;
-    std::string type;  ///< device/type: "SD", "MMC"; SCSI's peripheral type, "0" for disks
+    bool removable = false;                 ///< the medium is
+    bool zeroes = false;                    ///< it makes ranges zero by itself
+    std::uint64_t size = 0;                 ///< bytes; 0 without a medium
+    std::optional<std::uint64_t> sequence;  ///< Medium::sequence; none before Linux 5.15
+    std::string type;                       ///< device/type: "SD", "MMC"; SCSI's peripheral type, "0" for disks
     std::string model, serial;
-    std::vector<std::string> ids;   ///< names in /dev/disk/by-id
+    std::optional<unsigned> slot;    ///< counts from 1, in a USB reader that has several; they share its serial number
+    std::optional<Backing> backing;  ///< of a loop device
+    /// Names in /dev/disk/by-id, less those that another device has as well: which of both has it is left to chance.
+    std::vector<std::string> ids;
     std::vector<std::string> uses;  ///< whatever has it open: "sdb1 is mounted on /media/card"
     std::vector<Part> parts;
 };
@@ -60,10 +64,17 @@ inline constexpr std::uint64_t largest_card = std::uint64_t{550} * 1000 * 1000 *
 [[nodiscard]] std::optional<std::string> device_number(const std::filesystem::path& path);
 
 /// Opens a device that was chosen (O_EXCL, and nothing else will do), reads its facts again by its descriptor, and
-/// refuses it if they allow it no longer or if it is not the card that was chosen. Throws Error.
-[[nodiscard]] std::shared_ptr<Medium> open_card(const DeviceFacts& chosen, std::uint64_t image_size, bool allow_large);
+/// refuses it if they allow it no longer, if it is not the card that was chosen, or if it shows one of `sources`.
+/// Throws Error.
+[[nodiscard]] std::shared_ptr<Medium> open_card(const DeviceFacts& chosen, std::uint64_t image_size, bool allow_large,
+                                                const std::vector<std::filesystem::path>& sources = {});
 
 /// Refuses a file that must not be overwritten: one that a loop device shows, or that is swapped to. Throws Error.
 void require_free_file(const std::filesystem::path& file, const std::filesystem::path& root = "/");
+
+/// Why a target may not be written while `sources` are read: it is one of these files, by whatever name. Of a device
+/// `target` is what it shows. A device on whose file system one of them lies is in use, and refused for that.
+[[nodiscard]] std::optional<std::string> overlap(const std::string& name, const std::optional<FileId>& target,
+                                                 const std::vector<std::filesystem::path>& sources);
 
 }  // namespace makina

@@ -14,7 +14,9 @@ std::optional<std::string> other_kind(const DeviceFacts& facts) {
     const std::string path = "/dev/" + facts.name;
     switch (facts.bus) {
         case Bus::loop:
-            return std::nullopt;
+            if (facts.size == 0 || (facts.backing && facts.backing->file)) return std::nullopt;
+            return path + " shows " + (facts.backing ? facts.backing->path : "nothing that the kernel tells") +
+                   ", which is no plain file: disks of this machine are never written, under no name";
         case Bus::mmc:
             // boot and RPMB areas of an eMMC have names of their own.
             if (facts.type == "SD" && facts.name.rfind("mmcblk", 0) == 0 &&
@@ -56,6 +58,12 @@ std::optional<std::string> refusal(const DeviceFacts& facts, std::uint64_t image
         return path + " is in use: " + all + "; if it is the card that you mean, unmount it first";
     }
     if (auto reason = membership(facts)) return reason;
+    if (!facts.sequence) {
+        return path +
+               ": this kernel does not count the media in a reader (diskseq, since Linux 5.15), so that a card that "
+               "was "
+               "changed for another would be overwritten: use a machine with a newer kernel";
+    }
     if (facts.read_only) return path + " is read-only: look at the card's slider";
     if (facts.size < image_size) {
         return path + " is too small: it has " + std::to_string(facts.size) + " bytes, the image " +

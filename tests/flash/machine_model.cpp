@@ -34,18 +34,20 @@ void MachineModel::add(const DiskModel& disk) {
     put("size", std::to_string(disk.size / 512));
     put("ro", disk.read_only ? "1" : "0");
     put("removable", disk.removable ? "1" : "0");
-    put("diskseq", "9");
+    if (disk.sequence) put("diskseq", "9");
+    if (!disk.file.empty()) put("loop/backing_file", disk.file);
     put("queue/write_zeroes_max_bytes", "0");
     const bool is_virtual = disk.bus.rfind("virtual", 0) == 0;
     if (!is_virtual) {
         put("device/type", disk.type);
         put("device/model", disk.model);
         put("device/vendor", "Generic");
-        if (disk.usb.empty()) put("device/serial", disk.serial);
+        if (disk.usb.empty() || disk.type == "SD") put("device/serial", disk.serial);
     }
     if (!disk.usb.empty()) {
         scratch_.write("sys/devices/" + disk.usb + "/idVendor", "05e3\n");
-        scratch_.write("sys/devices/" + disk.usb + "/serial", disk.serial + "\n");
+        scratch_.write("sys/devices/" + disk.usb + "/serial",
+                       (disk.type == "SD" ? "20100201396000000" : disk.serial) + "\n");
     }
     fs::create_directories(root() / folder / "holders");
     fs::create_directories(root() / "sys/dev/block");
@@ -64,7 +66,7 @@ void MachineModel::add(const DiskModel& disk) {
                                      root() / "sys/dev/block" / part_number(disk, i));
     }
     fs::create_directories(root() / "dev/disk/by-id");
-    fs::create_symlink("../../" + disk.name, root() / "dev/disk/by-id" / ("id-" + disk.name));
+    if (disk.by_id) fs::create_symlink("../../" + disk.name, root() / "dev/disk/by-id" / ("id-" + disk.name));
 }
 
 void MachineModel::mount(const std::string& number, const std::string& where, const std::string& source) {
@@ -95,12 +97,20 @@ void MachineModel::loop_over(const std::string& path) {
     loop.number = "7:3";
     loop.bus = "virtual";
     loop.partitions = 0;
+    loop.file = path;
     add(loop);
-    scratch_.write("sys/devices/virtual/block/loop3/loop/backing_file", path + "\n");
+}
+
+void MachineModel::file(const std::string& path) {
+    scratch_.write(path.substr(1), "x");
 }
 
 void MachineModel::udev(const std::string& number, const std::string& key, const std::string& value) {
     udev_[number] += "E:" + key + "=" + value + "\n";
+}
+
+void MachineModel::udev_link(const std::string& number, const std::string& name) {
+    udev_[number] += "S:" + name + "\n";
 }
 
 void MachineModel::finish() {

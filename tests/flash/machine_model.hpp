@@ -20,7 +20,10 @@ struct DiskModel {
     std::string type;  ///< device/type
     std::string model = "STORAGE DEVICE";
     std::string serial = "000000000819";
-    std::string usb;  ///< the folder of the USB device below /sys/devices, if it is one
+    std::string usb;       ///< the folder of the USB device below /sys/devices, if it is one
+    std::string file;      ///< what a loop device shows
+    bool sequence = true;  ///< the kernel counts what is in the reader
+    bool by_id = true;     ///< udev has given it a name in /dev/disk/by-id
     int partitions = 2;
 };
 
@@ -40,7 +43,11 @@ class MachineModel {
     void hold(const DiskModel& disk, const std::string& name, const std::string& holder);
     void btrfs(const std::string& name);
     void loop_over(const std::string& path);
+    /// A plain file of this machine.
+    void file(const std::string& path);
     void udev(const std::string& number, const std::string& key, const std::string& value);
+    /// udev has given it this name below /dev too.
+    void udev_link(const std::string& number, const std::string& name);
     /// Writes what was mounted and swapped to.
     void finish();
 

@@ -1,4 +1,6 @@
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <iostream>
 
@@ -88,6 +90,70 @@ TEST_F(Menu, TakesNothingButTheEndOfTheSerialNumber) {
     for (const char* const wrong :
          {"\n", "y\n", "yes\n", "1\n", "sdb\n", "C1C2\n", "b1b2\n", "B1B\n", "B1B2B1B2\n", "05EF00B1B2\n"}) {
         expect_refused({{which, "1\n"}, {serial, wrong}}, "that is not /dev/sdb: nothing was written");
+    }
+}
+
+TEST_F(Menu, HasTheNameTypedWhereTwoCardsHaveOneSerialNumber) {
+    DiskModel second = reader("sdd", "8:48", "B1B2");
+    machine.add(second);
+    constexpr const char* question = "To go on, type ";
+    const auto [said, code] = choose({{which, "1\n"}, {question, "sdb\n"}});
+    EXPECT_EQ(code, 0) << said;
+    EXPECT_NE(said.find("type sdb (the serial number of /dev/sdd ends as this one does): "), std::string::npos) << said;
+    for (const char* const wrong : {"B1B2\n", "sdd\n", "/dev/sdb\n"})
+        expect_refused({{which, "1\n"}, {question, wrong}}, "that is not /dev/sdb: nothing was written");
+}
+
+TEST_F(Menu, ShowsWhichSlotOfAReaderACardIsIn) {
+    for (const char lun : {'1', '2'}) {
+        DiskModel slot = reader("sdd", "8:48", "D1D2");
+        if (lun == '2') slot.name = "sde";
+        if (lun == '2') slot.number = "8:64";
+        slot.bus.back() = lun;
+        machine.add(slot);
+    }
+    const auto [said, code] = choose({{which, "q\n"}});
+    EXPECT_NE(said.find("serial 05EF00D1D2, slot 2, 32.0 GB"), std::string::npos) << said;
+    EXPECT_NE(said.find("serial 05EF00D1D2, slot 3, 32.0 GB"), std::string::npos) << said;
+    EXPECT_NE(said.find("serial 05EF00B1B2, 32.0 GB"), std::string::npos) << said;
+    EXPECT_NE(json_of_targets(options).find("\"slot\":3"), std::string::npos);
+}
+
+/// Without a person: --yes-device takes a name that stays, and no other one.
+TEST_F(Menu, TakesACardWithoutAPersonByItsLastingNameAlone) {
+    DiskModel nameless = reader("sdd", "8:48", "D1D2");
+    nameless.by_id = false;
+    machine.add(nameless);
+    const auto said = [&](const std::string& number, const std::string& name) {
+        options.confirmed = {name};
+        const FlashTarget target{read_device(number, machine.root()), {}};
+        return on_a_terminal(
+                   [&] {
+                       const Descriptor nothing(open("/dev/null", O_RDONLY | O_CLOEXEC));
+                       dup2(nothing.get(), STDIN_FILENO);
+                       try {
+                           confirm(target, "master-1", options);
+                           std::cerr << "confirmed" << std::endl;
+                       } catch (const Mistake& mistake) {
+                           std::cerr << mistake.what() << std::endl;
+                       }
+                       return 0;
+                   },
+                   {}, 1000)
+            .first;
+    };
+    EXPECT_EQ(said("8:16", "id-sdb"), "confirmed\r\n");
+    EXPECT_EQ(said("8:16", "/dev/disk/by-id/id-sdb"), "confirmed\r\n");
+    for (const char* const name : {"/dev/sdb", "sdb", "id-sdc"}) {
+        EXPECT_EQ(
+            said("8:16", name),
+            "nobody is there to confirm that /dev/sdb is overwritten: say --yes-device id-sdb if it is meant\r\n");
+    }
+    for (const char* const name : {"/dev/sdd", "sdd", ""}) {
+        EXPECT_EQ(said("8:48", name),
+                  "nobody is there to confirm that /dev/sdd is overwritten: it has no name of its own in "
+                  "/dev/disk/by-id, which udev makes, and --yes-device takes nothing else; on a terminal it can be "
+                  "confirmed\r\n");
     }
 }
 

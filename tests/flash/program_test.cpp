@@ -1,5 +1,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -389,6 +391,141 @@ TEST_F(Program, RefusesALoopDeviceThatIsInUseOrWasChangedForAnother) {
     }
     count("swaps_refused", 1);
     EXPECT_TRUE(slurp(scratch_ / "other") == std::string(64 * mib, 'x'));
+}
+
+TEST_F(Program, RefusesALoopDeviceThatShowsWhatIsRead) {
+    const fs::path packed = scratch_.write("small.img.xz", run_checked({{"xz", "-1", "-c", image_.string()}}));
+    fs::resize_file(packed, (fs::file_size(packed) + 511) / 512 * 512);
+    fs::create_hard_link(image_, scratch_ / "link.img");
+    fs::create_symlink(image_, scratch_ / "symlink.img");
+    for (const fs::path& shown : {image_, scratch_ / "link.img", packed}) {
+        const Loop loop(shown);
+        if (loop.name().empty()) GTEST_SKIP() << "losetup takes root and a kernel with loop devices";
+        const std::string before = slurp(shown);
+        const std::vector<fs::path> read =
+            shown == packed ? std::vector{packed} : std::vector{image_, scratch_ / "symlink.img"};
+        for (const fs::path& image : read) {
+            const Result result =
+                run({{MAKINA_IMAGE, "flash", image.string(), loop.name(), "--yes-device", loop.name()}});
+            EXPECT_EQ(result.status, 2) << shown;
+            EXPECT_EQ(result.errors.rfind(loop.name() + " is the image itself (", 0), 0U) << result.errors;
+            EXPECT_TRUE(slurp(shown) == before) << shown;
+        }
+        const DeviceFacts chosen = read_device(device_number(loop.name()).value());
+        EXPECT_THROW((void)open_card(chosen, 0, false, {image_, packed}), Error);
+    }
+    const std::string before = slurp(image_);
+    const fs::path map = scratch_.write("small.img.bmap", "<bmap/>");
+    for (const fs::path& file : {scratch_ / "link.img", map}) {
+        const Result result = run({command(file.string())});
+        EXPECT_EQ(result.status, 2) << file;
+        EXPECT_EQ(result.errors.rfind(file.string() + " is the image itself (", 0), 0U) << result.errors;
+    }
+    EXPECT_TRUE(slurp(image_) == before);
+    EXPECT_EQ(slurp(map), "<bmap/>");
+    EXPECT_EQ(run({command((scratch_ / "symlink.img").string())}).status, 2);
+}
+
+TEST_F(Program, RefusesTheBaseOfANodesBlocks) {
+    const std::string id(64, 'b');
+    const fs::path base = scratch_.write("cache/bases/" + id + "/disk.img", slurp(image_));
+    PatchedImage node(base);
+    node.write(2 * mib, "node", 4);
+    const fs::path blocks = scratch_.write("node.blocks", encode(pack_blocks(node, id)));
+    const auto flashed = [&](const fs::path& target) {
+        return run({{MAKINA_IMAGE, "flash", blocks.string(), target.string(), "--yes-device", target.string(),
+                     "--cache", (scratch_ / "cache").string()}});
+    };
+    for (const fs::path& target : {base, blocks}) {
+        const std::string before = slurp(target);
+        const Result result = flashed(target);
+        EXPECT_EQ(result.status, 2) << result.errors;
+        EXPECT_EQ(result.errors.rfind(target.string() + " is the image itself (", 0), 0U) << result.errors;
+        EXPECT_TRUE(slurp(target) == before) << target;
+    }
+    EXPECT_EQ(flashed(target_).status, 0);
+}
+
+TEST_F(Program, RefusesALoopDeviceOnWhoseFileSystemTheImageLies) {
+    const fs::path disk = scratch_ / "disk";
+    std::ofstream(disk).close();
+    fs::resize_file(disk, 256 * mib);
+    run_checked({{"mke2fs", "-q", "-F", "-t", "ext4", disk.string()}});
+    const Loop loop(disk);
+    if (loop.name().empty()) GTEST_SKIP() << "losetup takes root and a kernel with loop devices";
+    const fs::path folder = scratch_ / "folder";
+    fs::create_directory(folder);
+    if (run({{"mount", loop.name(), folder.string()}}).status != 0) GTEST_SKIP() << "nothing can be mounted here";
+    fs::copy_file(image_, folder / "small.img");
+    const Loop again(disk);
+    for (const std::string& name : {loop.name(), again.name()}) {
+        const Result result =
+            run({{MAKINA_IMAGE, "flash", (folder / "small.img").string(), name, "--yes-device", name}});
+        EXPECT_EQ(result.status, 2);
+        EXPECT_NE(result.errors.find(name + " is in use: "), std::string::npos) << result.errors;
+    }
+    EXPECT_TRUE(slurp(folder / "small.img") == slurp(image_));
+    run_checked({{"umount", folder.string()}});
+}
+
+TEST_F(Program, RefusesALoopDeviceOverAnythingButAFileOfItsOwn) {
+    make_disk(target_, 64 * mib);
+    const Loop loop(target_);
+    if (loop.name().empty()) GTEST_SKIP() << "losetup takes root and a kernel with loop devices";
+    const auto refused = [&](const std::string& name, const std::string& words) {
+        const Result result = run({command(name)});
+        EXPECT_EQ(result.status, 2) << words;
+        EXPECT_EQ(result.errors.rfind(words, 0), 0U) << result.errors;
+        EXPECT_TRUE(slurp(target_) == std::string(64 * mib, 'o'));
+    };
+    {
+        const Loop over_device(loop.name());
+        refused(over_device.name(), over_device.name() + " shows " + loop.name() + ", which is no plain file");
+        // The kernel does not say by which name it was opened.
+        const fs::path node = scratch_ / "node";
+        ASSERT_EQ(
+            mknod(node.c_str(), S_IFBLK | 0600, makedev(7, static_cast<unsigned>(std::stoul(loop.name().substr(9))))),
+            0);
+        const Loop by_node(node);
+        refused(by_node.name(), by_node.name() + " shows " + node.string() + ", which is no plain file");
+        refused(loop.name(), loop.name() + " is in use: ");
+    }
+    fs::create_hard_link(target_, scratch_ / "link");
+    const Loop twin(scratch_ / "link");
+    refused(loop.name(), loop.name() + " is in use: " + target_.string() + " is shown by " + twin.name());
+    refused(twin.name(), twin.name() + " is in use: " + (scratch_ / "link").string() + " is shown by " + loop.name());
+    const Result as_file = run({command(target_.string())});
+    EXPECT_EQ(as_file.status, 1);
+    EXPECT_EQ(as_file.errors.rfind("makina-image: " + target_.string() + " is shown by /dev/loop", 0), 0U)
+        << as_file.errors;
+    EXPECT_TRUE(slurp(target_) == std::string(64 * mib, 'o'));
+}
+
+/// A card's node belongs to the group "disk", which may write it and nothing more.
+TEST_F(Program, WritesADeviceForAMemberOfItsGroup) {
+    make_disk(target_, 64 * mib);
+    const Loop loop(target_);
+    if (loop.name().empty()) GTEST_SKIP() << "losetup takes root and a kernel with loop devices";
+    const fs::path device = loop.name();
+    constexpr gid_t disk = 6;
+    ASSERT_EQ(chown(device.c_str(), 1, disk), 0);
+    ASSERT_EQ(chmod(device.c_str(), 0660), 0);
+    std::vector<std::string> argv = command(loop.name());
+    const auto as_member = [&](const std::string& groups) {
+        std::vector<std::string> all = {"setpriv", "--bounding-set", "-all", "--inh-caps", "-all"};
+        all.push_back(groups.empty() ? "--clear-groups" : "--groups=" + groups);
+        all.insert(all.end(), argv.begin(), argv.end());
+        return run({all});
+    };
+    const Result stranger = as_member("");
+    EXPECT_EQ(stranger.status, 1);
+    EXPECT_NE(stranger.errors.find("or join the group that may (disk)"), std::string::npos) << stranger.errors;
+    EXPECT_TRUE(slurp(target_) == std::string(64 * mib, 'o'));
+    const Result member = as_member(std::to_string(disk));
+    (void)chown(device.c_str(), 0, 0);
+    (void)chmod(device.c_str(), 0600);
+    ASSERT_EQ(member.status, 0) << member.errors;
+    EXPECT_TRUE(has_image(target_));
 }
 
 }  // namespace
