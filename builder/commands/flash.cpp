@@ -27,7 +27,15 @@ std::optional<BlockMap> map_for(const FlashCommand& command) {
         }
     }
     if (file.empty()) return std::nullopt;
-    return during(file.string(), [&] { return read_block_map(read_file(file)); });
+    return during(file.string(), [&] {
+        BlockMap map = read_block_map(read_file(file));
+        if (!map.unchecked.empty() && !command.quiet) {
+            Reporter(command.build.json)
+                .warning(command.image.filename(), file.string() + " has no checksums of a kind that is looked at: " +
+                                                       map.unchecked + " instead of sha256");
+        }
+        return map;
+    });
 }
 
 bool is_blocks(const fs::path& file) {
