@@ -94,7 +94,8 @@ BlockMap::Range read_range(const Element& element, std::uint64_t block, const Bl
 std::string checksums_of(std::string_view text) {
     std::string_view rest = text;
     if (const std::optional<Element> type = take(rest, "ChecksumType")) return std::string(type->text);
-    const bool is_old = text.find("<BmapFileSHA1>") != std::string_view::npos || text.find(" sha1=\"") != std::string_view::npos;
+    const bool is_old =
+        text.find("<BmapFileSHA1>") != std::string_view::npos || text.find(" sha1=\"") != std::string_view::npos;
     return is_old ? "sha1" : "";
 }
 
@@ -150,8 +151,9 @@ std::string make_block_map(PatchedImage& image) {
                   (first == last ? "" : "-" + std::to_string(last)) + " </Range>\n";
     }
     const auto map = [&](const std::string& own) {
-        return "<?xml version=\"1.0\" ?>\n<bmap version=\"2.0\">\n    " + std::string(rest_is_free) + "\n    <ImageSize> " + std::to_string(image.size()) +
-               " </ImageSize>\n    <BlockSize> " + std::to_string(block) + " </BlockSize>\n    <BlocksCount> " +
+        return "<?xml version=\"1.0\" ?>\n<bmap version=\"2.0\">\n    " + std::string(rest_is_free) +
+               "\n    <ImageSize> " + std::to_string(image.size()) + " </ImageSize>\n    <BlockSize> " +
+               std::to_string(block) + " </BlockSize>\n    <BlocksCount> " +
                std::to_string((image.size() + block - 1) / block) + " </BlocksCount>\n    <MappedBlocksCount> " +
                std::to_string(mapped) +
                " </MappedBlocksCount>\n    <ChecksumType> sha256 </ChecksumType>\n    <BmapFileChecksum> " + own +

@@ -82,8 +82,8 @@ TEST(Capacity, ThatACardOnlyClaimsIsFoundWithAPackedImageThatIsMostlyZeros) {
 TEST(Capacity, IsLookedAtWhereAPackedImageEnds) {
     const Scratch scratch;
     const std::filesystem::path image = packed_with_zeros(scratch);
-    const auto card = std::make_shared<CardModel>(
-        CardModel::Character{1024 * mib, 1024 * mib, Beyond::honest, 0, false});
+    const auto card =
+        std::make_shared<CardModel>(CardModel::Character{1024 * mib, 1024 * mib, Beyond::honest, 0, false});
     EXPECT_EQ(fault_of(stream_source(image, std::nullopt), card, FlashOptions()), "");
     card->lost = {200 * mib, 3, 1};
     const std::string fault = fault_of(stream_source(image, std::nullopt), card, FlashOptions());
@@ -93,8 +93,7 @@ TEST(Capacity, IsLookedAtWhereAPackedImageEnds) {
 TEST(Capacity, IsLookedAtOnASlowCardWithoutCallingItOneThatHangs) {
     const Scratch scratch;
     small_image::make(scratch / "small.img", "master-1");
-    const auto card =
-        std::make_shared<CardModel>(CardModel::Character{256 * mib, 256 * mib, Beyond::honest, 0, false});
+    const auto card = std::make_shared<CardModel>(CardModel::Character{256 * mib, 256 * mib, Beyond::honest, 0, false});
     card->fault = [](Call call, std::size_t) {
         if (call == Call::write || call == Call::read) std::this_thread::sleep_for(std::chrono::milliseconds(5));
         return -1;

@@ -139,9 +139,9 @@ std::string map_of_holes(const fs::path& file) {
 
 TEST_F(Packed, AndRawImagesWithSomebodyElsesMapHaveTheirZerosOnAUsedCard) {
     // As bases are made: tables of inodes and the journal are left as holes.
-    run_checked({{"mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-E",
-                  "offset=8388608,root_owner=0:0,assume_storage_prezeroed=1,lazy_itable_init=1", image_.string(),
-                  "16M"}});
+    run_checked(
+        {{"mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-E",
+          "offset=8388608,root_owner=0:0,assume_storage_prezeroed=1,lazy_itable_init=1", image_.string(), "16M"}});
     small_image::put_root(image_, "/numbers", std::string(1 << 20, '7'));
     run_checked({{"fallocate", "--dig-holes", image_.string()}});
     const fs::path xz = packed({"xz", "-c", "-1"}, ".xz");
@@ -155,8 +155,8 @@ TEST_F(Packed, AndRawImagesWithSomebodyElsesMapHaveTheirZerosOnAUsedCard) {
     ASSERT_GT(size_of(without(used, mapped)), 1U << 20);
     const BlockMap ours = read_block_map(make_block_map(image));
     ASSERT_TRUE(ours.rest_is_free);
-    for (const auto& [file, map] : std::vector<std::pair<fs::path, BlockMap>>{
-             {image_, holes}, {xz, holes}, {image_, ours}, {xz, ours}}) {
+    for (const auto& [file, map] :
+         std::vector<std::pair<fs::path, BlockMap>>{{image_, holes}, {xz, holes}, {image_, ours}, {xz, ours}}) {
         CardModel::Character character;
         character.claimed = character.real = 32 << 20;
         const auto card = std::make_shared<CardModel>(character);
@@ -177,8 +177,8 @@ TEST_F(Packed, AndFragmentedImagesAreInAFewLargePieces) {
     for (std::size_t at = 0; at < text.size(); at += 8192) text[at] = 'f';
     text.replace(2 << 20, 1 << 17, 1 << 17, '\0');
     const fs::path raw = scratch_.write("fragments", text);
-    const auto source = stream_source(scratch_.write("fragments.zst", run_checked({{"zstd", "-c", "-q", raw.string()}})),
-                                      std::nullopt);
+    const auto source =
+        stream_source(scratch_.write("fragments.zst", run_checked({{"zstd", "-c", "-q", raw.string()}})), std::nullopt);
     std::string data(piece_size, '\0');
     std::size_t pieces = 0;
     std::uint64_t zero = 0;
@@ -193,7 +193,8 @@ TEST_F(Packed, AndFragmentedImagesAreInAFewLargePieces) {
 
 TEST_F(Packed, BlockMapsSayWhichOfTheirChecksumsNobodyLooksAt) {
     const std::string head = "<bmap version=\"1.3\"><ImageSize> 8192 </ImageSize><BlockSize> 4096 </BlockSize>";
-    const std::string old = "<BmapFileSHA1> 0 </BmapFileSHA1><BlockMap><Range sha1=\"0\"> 0-1 </Range></BlockMap></bmap>";
+    const std::string old =
+        "<BmapFileSHA1> 0 </BmapFileSHA1><BlockMap><Range sha1=\"0\"> 0-1 </Range></BlockMap></bmap>";
     EXPECT_EQ(read_block_map(head + old).unchecked, "sha1");
     const std::string other = "<ChecksumType> sha512 </ChecksumType><BlockMap><Range> 0 </Range></BlockMap></bmap>";
     EXPECT_EQ(read_block_map(head + other).unchecked, "sha512");
