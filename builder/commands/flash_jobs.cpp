@@ -118,9 +118,10 @@ class Rounds {
         try {
             const Answer answer = ask_for_next(next(), missed_);
             if (answer == Answer::end) return false;
+            const bool asks_again = answer == Answer::leave_out && !command_.devices.empty();
             if (answer == Answer::leave_out) leave_out();
             missed_.clear();
-            return true;
+            return !asks_again || left_.empty() || ask();
         } catch (const Mistake& mistake) {
             say_fault(mistake.what());
             return false;

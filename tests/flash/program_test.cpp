@@ -15,6 +15,7 @@
 #include "firstboot/bundle/bundle.hpp"
 #include "firstboot/bundle/error.hpp"
 #include "tests/flash/card_model.hpp"
+#include "tests/flash/loop.hpp"
 #include "tests/flash/person.hpp"
 #include "tests/flash/suite.hpp"
 #include "tests/unit/scratch.hpp"
@@ -25,38 +26,6 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr std::uint64_t mib = 1 << 20;
-
-/// A file as a block device; losetup takes root.
-class Loop {
-  public:
-    explicit Loop(const fs::path& file) {
-        const Result made = run({{"losetup", "--find", "--show", file.string()}});
-        if (made.status == 0) name_ = made.output.substr(0, made.output.find('\n'));
-    }
-    Loop(const Loop&) = delete;
-    Loop& operator=(const Loop&) = delete;
-    ~Loop() { release(); }
-    void release() {
-        if (!name_.empty()) (void)run({{"losetup", "--detach", name_}});
-        name_.clear();
-    }
-    /// Another card in the same reader.
-    void change(const fs::path& file) {
-        const std::string name = name_;
-        run_checked({{"losetup", "--detach", name}});
-        // It is free when whoever has it open for a moment, to see what is on it, has let it go.
-        Result made{1, "", ""};
-        for (int tries = 0; made.status != 0 && tries < 50; ++tries) {
-            made = run({{"losetup", name, file.string()}});
-            if (made.status != 0) std::this_thread::sleep_for(std::chrono::milliseconds(100));
-        }
-        ASSERT_EQ(made.status, 0) << made.errors;
-    }
-    [[nodiscard]] const std::string& name() const { return name_; }
-
-  private:
-    std::string name_;
-};
 
 class Program : public testing::Test {
   protected:
@@ -300,6 +269,40 @@ TEST_F(Program, LeavesTheFirstTargetAloneIfTheSecondCannotBeOpened) {
     EXPECT_EQ(result.status, 1);
     EXPECT_NE(result.errors.find("somebody else is writing it"), std::string::npos) << result.errors;
     EXPECT_EQ(slurp(target_), std::string(4096, 'o'));
+}
+
+TEST_F(Program, EndsWithAFaultIfAFileCannotGrow) {
+    // A limit for files stands for a disk that is full in the middle; in units of 512 bytes.
+    for (const int limit : {1, 64, 2048, 8 * 2048, 13 * 2048}) {
+        make_disk(target_, 4096);
+        const std::string limited = "trap '' XFSZ; ulimit -f " + std::to_string(limit) + "; exec \"$0\" \"$@\"";
+        std::vector<std::string> argv = {"sh", "-c", limited};
+        for (const std::string& word : command(target_.string())) argv.push_back(word);
+        const Result result = run({argv});
+        EXPECT_EQ(result.status, 1) << limit << result.errors;
+        EXPECT_FALSE(sounds_good(result.errors + result.output)) << result.errors;
+        EXPECT_FALSE(is_bootable(target_)) << limit;
+    }
+}
+
+TEST_F(Program, EndsWithAFaultIfADeviceBreaksInTheMiddle) {
+    const fs::path small = scratch_ / "small";
+    fs::create_directory(small);
+    if (run({{"mount", "-t", "tmpfs", "-o", "size=8m", "none", small.string()}}).status != 0)
+        GTEST_SKIP() << "mount takes root";
+    {
+        std::ofstream(small / "disk").close();
+        fs::resize_file(small / "disk", 64 * mib);
+        const Loop loop(small / "disk");
+        if (!loop.name().empty()) {
+            const Result result = run({command(loop.name())});
+            EXPECT_EQ(result.status, 1) << result.errors;
+            EXPECT_FALSE(sounds_good(result.errors + result.output)) << result.errors;
+            EXPECT_NE(result.errors.find(loop.name()), std::string::npos) << result.errors;
+            EXPECT_FALSE(is_bootable(small / "disk"));
+        }
+    }
+    EXPECT_EQ(run({{"umount", "--lazy", small.string()}}).status, 0);
 }
 
 TEST_F(Program, IsKilledAtAnyMomentAndTheFileDoesNotBootOrIsComplete) {
