@@ -65,9 +65,10 @@ class Flashing : public std::enable_shared_from_this<Flashing> {
 
   private:
     void require_same(const char* when);
-    /// Lets a thread do it, so that a medium that hangs does not hang us, and again as long as it gives true: a slow
-    /// medium has to move only that far in the time that it has.
-    void guarded(FlashPhase phase, const std::function<bool(Flashing&)>& work, bool interruptible = true);
+    /// Lets a thread do it, so that a medium that hangs does not hang us.
+    void guarded(FlashPhase phase, const std::function<void(Flashing&)>& work, bool interruptible = true);
+    /// The same as long as it gives true: a slow medium has to move only that far in the time that it has.
+    void in_steps(FlashPhase phase, const std::function<bool(Flashing&)>& step, bool interruptible = true);
     void at_marks(FlashPhase phase, std::vector<std::uint64_t> marks,
                   const std::function<void(Flashing&, std::uint64_t mark)>& work);
     void begin();
@@ -120,12 +121,20 @@ void Flashing::require_same(const char* when) {
     throw Error(medium_->name() + ": another card is in the reader than " + when + ": begin again");
 }
 
-void Flashing::guarded(FlashPhase phase, const std::function<bool(Flashing&)>& work, bool interruptible) {
+void Flashing::guarded(FlashPhase phase, const std::function<void(Flashing&)>& work, bool interruptible) {
+    const auto once = [work](Flashing& self) {
+        work(self);
+        return false;
+    };
+    in_steps(phase, once, interruptible);
+}
+
+void Flashing::in_steps(FlashPhase phase, const std::function<bool(Flashing&)>& step, bool interruptible) {
     FlashOptions options = options_;
     options.in_flight = 1;
     if (!interruptible) options.is_interrupted = [] { return false; };
     const auto self = shared_from_this();
-    Crew{options}.run([self, work](char*) { return work(*self); }, [phase] { return FlashProgress{phase, 0, 0}; });
+    Crew{options}.run([self, step](char*) { return step(*self); }, [phase] { return FlashProgress{phase, 0, 0}; });
 }
 
 void Flashing::at_marks(FlashPhase phase, std::vector<std::uint64_t> marks,
@@ -133,7 +142,7 @@ void Flashing::at_marks(FlashPhase phase, std::vector<std::uint64_t> marks,
     std::reverse(marks.begin(), marks.end());
     // Its thread may outlive this call.
     const auto left = std::make_shared<std::vector<std::uint64_t>>(std::move(marks));
-    guarded(phase, [left, work](Flashing& self) {
+    in_steps(phase, [left, work](Flashing& self) {
         if (left->empty()) return false;
         work(self, left->back());
         left->pop_back();
@@ -174,14 +183,14 @@ void Flashing::prepare() {
                     std::to_string(medium_->size()));
     }
     constexpr FlashPhase phase = FlashPhase::preparing;
-    guarded(phase, [](Flashing& self) { return self.begin(), false; });
+    guarded(phase, [](Flashing& self) { self.begin(); });
     if (medium_->is_file()) return;
-    guarded(phase, [](Flashing& self) { return self.empty_tail(), false; });
+    guarded(phase, [](Flashing& self) { self.empty_tail(); });
     if (!options_.probe) return;
     probe_.emplace(*medium_);
     (void)probe_->add(known);
     at_marks(phase, probe_->marks(), [](Flashing& self, std::uint64_t mark) { self.probe_->write(mark); });
-    guarded(phase, [](Flashing& self) { return sync_and_forget(*self.medium_), false; });
+    guarded(phase, [](Flashing& self) { sync_and_forget(*self.medium_); });
     at_marks(phase, probe_->marks(), [](Flashing& self, std::uint64_t mark) { self.probe_->check(mark); });
 }
 
@@ -262,11 +271,11 @@ void Flashing::settle() {
     constexpr FlashPhase phase = FlashPhase::writing;
     if (probe_ && probe_->add(size_)) {
         // The image has said only now where it ends.
-        guarded(phase, [mark = end()](Flashing& self) { return self.probe_->write(mark), false; });
+        guarded(phase, [mark = end()](Flashing& self) { self.probe_->write(mark); });
     }
     filler_at_ = end() / piece_size * piece_size + piece_size;
-    if (probe_) guarded(phase, [](Flashing& self) { return self.write_filler(); });
-    guarded(phase, [](Flashing& self) { return sync_and_forget(*self.medium_), false; });
+    if (probe_) in_steps(phase, [](Flashing& self) { return self.write_filler(); });
+    guarded(phase, [](Flashing& self) { sync_and_forget(*self.medium_); });
 }
 
 /// What was sent could be answered from a card's cache alone if it is little: other bytes push it out, behind the
@@ -391,7 +400,7 @@ Flashed Flashing::run() {
     require_same("when it was written");
     check_marks();
     guarded(
-        FlashPhase::finishing, [](Flashing& self) { return self.finish(), false; }, false);
+        FlashPhase::finishing, [](Flashing& self) { self.finish(); }, false);
     Flashed flashed;
     flashed.size = size_;
     for (const std::vector<Written>* const part : {&head_pieces_, &pieces_}) {
@@ -417,7 +426,7 @@ std::string Flashing::condemn(bool hangs) {
     try {
         // Once more if it was: a card with less memory than it claims puts other things there.
         guarded(
-            FlashPhase::finishing, [](Flashing& self) { return self.empty_head(), false; }, false);
+            FlashPhase::finishing, [](Flashing& self) { self.empty_head(); }, false);
         return empty;
     } catch (const Error& error) {
         if (was_empty) return empty;
