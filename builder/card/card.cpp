@@ -75,12 +75,22 @@ std::optional<std::string> on_boot_partition(const std::string& path) {
 }
 
 Card::Card(std::filesystem::path image) : path_(std::move(image)), table_(read_partition_table(path_)) {
+    open([this](const Partition& boot) { boot_.emplace(path_, boot.offset); },
+         [this](const Partition& root) { root_.emplace(path_, root.offset, false); });
+}
+
+Card::Card(PatchedImage& image) : path_(image.base()), table_(read_partition_table(path_)) {
+    open([&](const Partition& boot) { boot_.emplace(image, boot); },
+         [&](const Partition& root) { root_.emplace(image, root); });
+}
+
+void Card::open(const Opening& boot, const Opening& root) {
     for (const Partition& partition : table_.partitions) {
         if (boot_partition_ == nullptr && is_fat(partition)) {
-            boot_.emplace(path_, partition.offset);
+            boot(partition);
             boot_partition_ = &partition;
         } else if (root_partition_ == nullptr && partition.type == 0x83) {
-            root_.emplace(path_, partition.offset, false);
+            root(partition);
             root_partition_ = &partition;
         }
     }

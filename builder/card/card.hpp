@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -19,6 +20,8 @@ class Card {
   public:
     /// Throws Error if the file has no partition table or neither file system.
     explicit Card(std::filesystem::path image);
+    /// Of one that is in no file as it is; it must outlive this.
+    explicit Card(PatchedImage& image);
 
     [[nodiscard]] const std::filesystem::path& path() const { return path_; }
     [[nodiscard]] const PartitionTable& table() const { return table_; }
@@ -34,6 +37,9 @@ class Card {
     [[nodiscard]] std::string read_file(const std::string& path) const;  ///< throws Error if there is none
 
   private:
+    using Opening = std::function<void(const Partition&)>;
+    void open(const Opening& boot, const Opening& root);
+
     std::filesystem::path path_;
     PartitionTable table_;
     const Partition* boot_partition_ = nullptr;

@@ -7,11 +7,11 @@
 #include <memory>
 
 #include "builder/card/card.hpp"
+#include "builder/commands/flash_board.hpp"
 #include "builder/commands/flash_jobs.hpp"
+#include "builder/commands/flash_receipt.hpp"
 #include "builder/flash/content.hpp"
 #include "builder/read_file.hpp"
-#include "firstboot/bundle/bundle.hpp"
-#include "firstboot/bundle/digest.hpp"
 
 namespace makina {
 namespace {
@@ -30,7 +30,15 @@ fs::path map_file(const FlashCommand& command) {
 std::optional<BlockMap> map_for(const FlashCommand& command) {
     const fs::path file = map_file(command);
     if (file.empty()) return std::nullopt;
-    return during(file.string(), [&] { return read_block_map(read_file(file)); });
+    return during(file.string(), [&] {
+        BlockMap map = read_block_map(read_file(file));
+        if (!map.unchecked.empty() && !command.quiet) {
+            Reporter(command.build.json)
+                .warning(command.image.filename(), file.string() + " has no checksums of a kind that is looked at: " +
+                                                       map.unchecked + " instead of sha256");
+        }
+        return map;
+    });
 }
 
 bool is_blocks(const fs::path& file) {
@@ -65,77 +73,37 @@ TargetOptions target_options(const FlashCommand& command, std::uint64_t size, st
     return {command.confirmed, command.allow_large, size, std::move(sources)};
 }
 
-void require_other(const std::vector<FlashTarget>& chosen, const FlashTarget& target) {
-    for (const FlashTarget& other : chosen) {
-        if (other.name() == target.name()) throw Mistake(target.name() + " is named twice");
-    }
+void require_other(const FlashTarget& chosen, const FlashTarget& target) {
+    if (chosen.name() == target.name()) throw Mistake(target.name() + " is named twice");
 }
 
-/// Has every card chosen and confirmed before the first one is written.
-std::vector<FlashTarget> choose(const std::vector<std::string>& subjects, const FlashCommand& command,
-                                const TargetOptions& options) {
+/// Has every card of an image chosen and confirmed before the first one is written.
+std::vector<FlashTarget> choose(const std::string& subject, const FlashCommand& command, const TargetOptions& options) {
     std::vector<FlashTarget> targets;
-    for (std::size_t i = 0; i < subjects.size(); ++i) {
-        FlashTarget target = i < command.devices.size() ? target_named(command.devices[i], options)
-                                                        : ask_for_target(subjects[i], options);
-        require_other(targets, target);
-        confirm(target, subjects[i], options);
+    for (std::size_t i = 0; i < std::max<std::size_t>(command.devices.size(), 1); ++i) {
+        FlashTarget target =
+            i < command.devices.size() ? target_named(command.devices[i], options) : ask_for_target(subject, options);
+        for (const FlashTarget& other : targets) require_other(other, target);
+        confirm(target, subject, options);
         targets.push_back(std::move(target));
     }
     return targets;
 }
 
-/// What the ledger notes of a card. `card` is that of its bundle.
-FlashReceipt receipt_of(const std::string& node, const std::string& card, const FlashTarget& target,
-                        const FlashOutcome& outcome) {
-    FlashReceipt receipt;
-    receipt.node = node;
-    receipt.card = card.empty() ? std::string(32, '0') : card;
-    receipt.medium = target.id();
-    receipt.verified = outcome.flashed.has_value();
-    receipt.sha256 = receipt.verified ? outcome.flashed->digest : std::string(64, '0');
-    receipt.bytes = receipt.verified ? outcome.flashed->written : 0;
-    receipt.time = seconds_now();
-    return receipt;
-}
-
-/// The bundle that an image carries, as its cluster's ledger knows it. None for an image that is packed, somebody
-/// else's, or of a cluster whose keys are not here.
-struct KnownImage {
-    Keys keys;
-    LedgerEntry entry;
-};
-
-void say_no_receipt(const FlashCommand& command, const std::string& cluster, const fs::path& folder) {
-    if (command.quiet) return;
-    Reporter(command.build.json)
-        .warning(command.image.filename(), "the ledger gets no receipt of " + command.image.filename().string() +
-                                               ": the keys of " + cluster + " are not in " + folder.string() +
-                                               "; --keys says where they are");
-}
-
-std::optional<KnownImage> known_image(const FlashCommand& command) {
-    try {
-        if (is_packed(command.image)) return std::nullopt;
-        const Card card(command.image);
-        const auto manifest = card.manifest();
-        if (!manifest || !card.exists(Bundle::path)) return std::nullopt;
-        const fs::path folder = keys_folder_of(manifest->cluster, command.build.keyring);
-        if (keys_folder(folder) == KeysFolder::missing) {
-            say_no_receipt(command, manifest->cluster, folder);
-            return std::nullopt;
-        }
-        Keys keys = open_keys(manifest->cluster, command.build.keyring);
-        const std::string hash = sha256(card.read_file(Bundle::path));
-        for (const LedgerEntry& entry : keys.ledger()) {
-            if (entry.sha256 == hash) return KnownImage{std::move(keys), entry};
-        }
-        return std::nullopt;
-    } catch (const Mistake&) {
-        throw;
-    } catch (const Error&) {
-        return std::nullopt;  // not one of ours: it is written as it is, and no ledger is for it
+/// Whose image it is, as far as that is known before it is written.
+std::optional<KnownCard> known_image(const FlashCommand& command) {
+    if (is_packed(command.image)) return std::nullopt;
+    if (is_blocks(command.image)) {
+        const auto image = composed_of(command);
+        return known_card(Card(*image), command);
     }
+    std::optional<Card> card;
+    try {
+        card.emplace(command.image);
+    } catch (const Error&) {
+        return std::nullopt;  // not one of ours
+    }
+    return known_card(*card, command);
 }
 
 int exit_code_of(const std::vector<FlashOutcome>& outcomes) {
@@ -162,45 +130,117 @@ int flash_image(const FlashCommand& command) {
     }
     const TargetOptions options = options_for_image(command);
     const std::string subject = command.image.filename();
-    const std::vector<FlashTarget> targets =
-        choose(std::vector<std::string>(std::max<std::size_t>(command.devices.size(), 1), subject), command, options);
+    const std::vector<FlashTarget> targets = choose(subject, command, options);
     auto known = known_image(command);
     std::vector<FlashJob> jobs;
     jobs.reserve(targets.size());
     for (const FlashTarget& target : targets)
         jobs.push_back({subject, target, [&command] { return source_of(command); }});
     const std::vector<FlashOutcome> outcomes = run_flash_jobs(jobs, command, options).outcomes;
+    for (std::size_t i = 0; !known && is_packed(command.image) && i < jobs.size(); ++i) {
+        if (!outcomes[i].flashed) continue;
+        known = known_card_on(targets[i], command);
+        break;
+    }
     for (std::size_t i = 0; known && i < jobs.size(); ++i)
-        known->keys.note_flashed(receipt_of(known->entry.node, known->entry.card, targets[i], outcomes[i]));
+        known->keys.note_flashed(receipt_of(known->node, known->card, targets[i], outcomes[i]));
     return exit_code_of(outcomes);
 }
 
 /// Nodes whose cards are written at the same time: as many as there are devices.
-FlashRun flash_together(const std::vector<const Node*>& nodes, const FlashCommand& command, ImageBuilder& builder) {
-    std::vector<std::string> names;
-    names.reserve(nodes.size());
-    for (const Node* const node : nodes) names.push_back(node->name);
-    const std::vector<FlashTarget> targets = choose(names, command, target_options(command, 0));
-    std::vector<FlashJob> jobs;
-    std::vector<std::string> cards;
-    TargetOptions options = target_options(command, 0);
-    for (std::size_t i = 0; i < nodes.size(); ++i) {
-        const ComposedImage composed =
-            during("building " + names[i], [&, i] { return builder.compose(*nodes[i], targets[i].name()); });
-        auto source = image_source(composed.image);
-        if (targets[i].device) {
-            const auto reason = refusal(*targets[i].device, composed.image->size(), command.allow_large);
-            if (reason) throw Mistake(*reason);
-        }
-        options.sources.push_back(composed.image->base());
-        cards.push_back(composed.card);
-        jobs.push_back({names[i], targets[i], [source] { return source; }});
+class Together {
+  public:
+    Together(const std::vector<const Node*>& nodes, const FlashCommand& command, ImageBuilder& builder,
+             Finished& finished)
+        : nodes_(nodes), command_(command), builder_(builder), finished_(finished) {
+        run_.outcomes.resize(nodes.size());
     }
-    for (const FlashTarget& target : targets) require_apart(target, options);
-    FlashRun run = run_flash_jobs(jobs, command, options);
-    for (std::size_t i = 0; i < jobs.size(); ++i)
-        builder.note_flashed(receipt_of(names[i], cards[i], targets[i], run.outcomes[i]));
-    return run;
+    FlashRun run() {
+        // Every card is there, confirmed and open before the first one is written.
+        for (std::size_t i = 0; i < nodes_.size(); ++i) attempt(i, [&] { choose(i); });
+        for (std::size_t i = 0; i < chosen_.size(); ++i) compose(chosen_[i]);
+        flash();
+        return std::move(run_);
+    }
+
+  private:
+    struct Chosen {
+        std::size_t index = 0;  ///< of the node
+        FlashTarget target;
+        std::shared_ptr<Medium> medium;
+        std::string card = {};
+        std::shared_ptr<Source> source = {};  ///< none if its image does not fit
+    };
+    /// Of all nodes, one whose target cannot be had does not keep the others from theirs.
+    void attempt(std::size_t i, const std::function<void()>& work) {
+        try {
+            work();
+        } catch (const Error& error) {
+            if (!command_.build.all) throw;
+            const std::string target = i < command_.devices.size() ? command_.devices[i].string() : "a card";
+            FlashBoard({{nodes_[i]->name, target}}, command_.build.json, command_.quiet).failed(0, error.what());
+            run_.outcomes[i] = {std::nullopt, error.what(), false};
+        }
+    }
+    void choose(std::size_t i) {
+        const std::string& name = nodes_[i]->name;
+        FlashTarget target =
+            i < command_.devices.size() ? target_named(command_.devices[i], options_) : ask_for_target(name, options_);
+        for (const Chosen& other : chosen_) require_other(other.target, target);
+        finished_.require_other(target);
+        confirm(target, name, options_);
+        auto medium = open_target(target, options_);
+        chosen_.push_back({i, std::move(target), std::move(medium)});
+    }
+    void compose(Chosen& chosen) {
+        const Node& node = *nodes_[chosen.index];
+        const ComposedImage composed =
+            during("building " + node.name, [&] { return builder_.compose(node, chosen.target.name()); });
+        attempt(chosen.index, [&] {
+            const std::uint64_t size = composed.image->size();
+            const auto reason = chosen.target.device ? refusal(*chosen.target.device, size, command_.allow_large)
+                                                     : std::optional<std::string>();
+            if (reason) throw Mistake(*reason);
+            options_.sources.push_back(composed.image->base());
+            chosen.source = image_source(composed.image);
+            chosen.card = composed.card;
+        });
+    }
+    void flash() {
+        std::vector<const Chosen*> written;
+        std::vector<FlashJob> jobs;
+        for (const Chosen& chosen : chosen_) {
+            if (!chosen.source) continue;
+            written.push_back(&chosen);
+            jobs.push_back({nodes_[chosen.index]->name, chosen.target, [source = chosen.source] { return source; },
+                            chosen.medium});
+        }
+        if (jobs.empty()) return;
+        for (const Chosen* const chosen : written) require_apart(chosen->target, options_);
+        const FlashRun run = run_flash_jobs(jobs, command_, options_);
+        run_.interrupted = run.interrupted;
+        for (std::size_t i = 0; i < jobs.size(); ++i) {
+            const Chosen& chosen = *written[i];
+            run_.outcomes[chosen.index] = run.outcomes[i];
+            if (run.outcomes[i].flashed) finished_.note(chosen.target, jobs[i].subject);
+            builder_.note_flashed(receipt_of(jobs[i].subject, chosen.card, chosen.target, run.outcomes[i]));
+        }
+    }
+
+    const std::vector<const Node*>& nodes_;
+    const FlashCommand& command_;
+    ImageBuilder& builder_;
+    Finished& finished_;
+    TargetOptions options_ = target_options(command_, 0);
+    std::vector<Chosen> chosen_;
+    FlashRun run_;
+};
+
+/// Before anything else, and by what was typed: later one name of two would only be left out.
+void require_different(const std::vector<fs::path>& devices) {
+    for (auto device = devices.begin(); device != devices.end(); ++device) {
+        if (std::find(devices.begin(), device, *device) != device) throw Mistake(device->string() + " is named twice");
+    }
 }
 
 int flash_nodes(const FlashCommand& command) {
@@ -213,10 +253,13 @@ int flash_nodes(const FlashCommand& command) {
     if (command.devices.size() > nodes.size())
         throw Mistake("more devices than nodes: " + std::to_string(command.devices.size()) + " and " +
                       std::to_string(nodes.size()));
+    require_different(command.devices);
     Reporter reporter(command.build.json);
     ImageBuilder builder(command.build, profile, reporter);
-    return flash_rounds(nodes, command,
-                        [&](const std::vector<const Node*>& some) { return flash_together(some, command, builder); });
+    Finished finished;
+    return flash_rounds(nodes, command, [&](const std::vector<const Node*>& some) {
+        return Together(some, command, builder, finished).run();
+    });
 }
 
 }  // namespace

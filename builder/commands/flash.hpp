@@ -16,7 +16,7 @@ struct FlashCommand {
     BuildOptions build;           ///< the node, or all, with their keys and bases; json
     std::filesystem::path image;  ///< empty with a node or all
     std::vector<std::filesystem::path> devices;
-    std::filesystem::path block_map;  ///< empty: the .bmap beside a packed image, if there is one
+    std::filesystem::path block_map;  ///< empty: the .bmap beside the image, if there is one
     std::vector<std::string> confirmed;
     bool allow_large = false;
     bool any_content = false;  ///< what the file holds need not be a disk image

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,12 +19,14 @@ struct FlashJob {
     FlashTarget target;
     /// Gives what is written; called once, when the target is open.
     std::function<std::shared_ptr<Source>()> source;
+    std::shared_ptr<Medium> medium = {};  ///< of the target, if it is open already
 };
 
 /// What became of a job: an Error's text, or what was written.
 struct FlashOutcome {
     std::optional<Flashed> flashed;
     std::string fault;
+    bool begun = true;  ///< false if the target could not be had: nothing was written, and the fault has been said
 };
 
 /// What became of jobs that ran together.
@@ -37,10 +40,23 @@ struct FlashRun {
 [[nodiscard]] FlashRun run_flash_jobs(const std::vector<FlashJob>& jobs, const FlashCommand& command,
                                       const TargetOptions& targets);
 
-/// Writes these nodes' cards, as many together as there are devices, and has the next cards put in between. Ctrl-C
-/// ends all of it. Says how many are verified if it is for all nodes; gives 0 only if every card is. Throws
-/// Mistake if nobody puts in the next cards.
+/// Writes these nodes' cards, as many together as there are devices, and has the next cards put in between. A node
+/// whose target could not be had comes again, or is left out, as a person says; without one it has failed, and the
+/// others go on. Ctrl-C ends all of it. Says how many are verified if it is for all nodes; gives 0 only if every card
+/// is. Throws what flash_together throws if it is not for all nodes, or if nothing was begun before.
 [[nodiscard]] int flash_rounds(const std::vector<const Node*>& nodes, const FlashCommand& command,
                                const std::function<FlashRun(const std::vector<const Node*>&)>& flash_together);
+
+/// The targets that hold a node's card since this run began: what was read back whole is not written again in it.
+class Finished {
+  public:
+    void note(const FlashTarget& target, const std::string& node);
+    /// Throws Mistake if it is one of them. A reader whose card was changed for another is not, nor is the name of a
+    /// file that was moved away.
+    void require_other(const FlashTarget& target) const;
+
+  private:
+    std::map<std::string, std::string> nodes_;  ///< of a target's name and the kernel's number of what is in it
+};
 
 }  // namespace makina

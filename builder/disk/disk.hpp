@@ -20,7 +20,7 @@ class PatchedImage {
   public:
     static constexpr std::uint64_t block_size = 4096;
 
-    /// Opens a regular file for reading. Throws Error if it cannot be opened.
+    /// Opens a regular file, or a card, for reading. Throws Error if it cannot be opened.
     explicit PatchedImage(const std::filesystem::path& base);
 
     [[nodiscard]] std::uint64_t size() const { return size_; }  ///< bytes
@@ -73,7 +73,8 @@ struct PartitionTable {
     [[nodiscard]] const Partition* find(int number) const;
 };
 
-/// Reads the MBR of an image file. Throws Error if there is none, or if a partition reaches behind the end of the file.
+/// Reads the MBR of an image file, or of a card. Throws Error if there is none, or if a partition reaches behind the
+/// end of the file.
 [[nodiscard]] PartitionTable read_partition_table(const std::filesystem::path& image);
 /// Writes an MBR into an image file that is already as large as it will be.
 void write_partition_table(const std::filesystem::path& image, const PartitionTable& table);

@@ -32,7 +32,8 @@ std::string padded(std::uint32_t number, int base, std::size_t width) {
 }
 
 Context open_table(const std::filesystem::path& image, bool read_only) {
-    if (!std::filesystem::is_regular_file(image)) throw Error(image.string() + ": no such image file");
+    const bool can_be = std::filesystem::is_regular_file(image) || (read_only && std::filesystem::is_block_file(image));
+    if (!can_be) throw Error(image.string() + ": no such image file");
     Context context(fdisk_new_context());
     if (context == nullptr) throw Error("out of memory");
     fdisk_disable_dialogs(context.get(), 1);
@@ -79,7 +80,7 @@ PartitionTable read_partition_table(const std::filesystem::path& image) {
     fdisk_table* raw = nullptr;
     require(fdisk_get_partitions(context.get(), &raw), "reading the partition table of " + image.string());
     const Table entries(raw);
-    const std::uint64_t size = std::filesystem::file_size(image);
+    const std::uint64_t size = PatchedImage(image).size();
     for (std::size_t i = 0; i < fdisk_table_get_nents(entries.get()); ++i) {
         fdisk_partition* const entry = fdisk_table_get_partition(entries.get(), i);
         if (entry != nullptr && fdisk_partition_is_container(entry) == 0) {

@@ -34,8 +34,11 @@ PatchedImage::PatchedImage(const std::filesystem::path& base)
     if (!file_) throw_system("opening " + base.string());
     struct stat status {};
     if (fstat(file_.get(), &status) != 0) throw_system("asking for the size of " + base.string());
-    if (!S_ISREG(status.st_mode)) throw Error(base.string() + ": not a regular file");
-    size_ = static_cast<std::uint64_t>(status.st_size);
+    if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode)) throw Error(base.string() + ": not a regular file");
+    // A device has no st_size.
+    const off_t end = lseek(file_.get(), 0, SEEK_END);
+    if (end < 0) throw_system("asking for the size of " + base.string());
+    size_ = static_cast<std::uint64_t>(end);
 }
 
 void PatchedImage::read(std::uint64_t offset, char* data, std::size_t count) const {

@@ -10,6 +10,9 @@
 namespace makina {
 namespace {
 
+/// In a map of ours, whose own checksum covers it. bmaptool passes over comments.
+constexpr std::string_view rest_is_free = "<!-- made by makina-image: what no range names is free -->";
+
 /// One element as these files have them: no element of the same name is inside another.
 struct Element {
     std::string_view attributes, text;
@@ -87,6 +90,15 @@ BlockMap::Range read_range(const Element& element, std::uint64_t block, const Bl
     return range;
 }
 
+/// What kind of checksums it has; maps before 1.4 had SHA-1 and did not say so (BmapCopy.py). Empty: none.
+std::string checksums_of(std::string_view text) {
+    std::string_view rest = text;
+    if (const std::optional<Element> type = take(rest, "ChecksumType")) return std::string(type->text);
+    const bool is_old =
+        text.find("<BmapFileSHA1>") != std::string_view::npos || text.find(" sha1=\"") != std::string_view::npos;
+    return is_old ? "sha1" : "";
+}
+
 }  // namespace
 
 BlockMap read_block_map(std::string_view text) {
@@ -101,9 +113,10 @@ BlockMap read_block_map(std::string_view text) {
     const std::uint64_t block = number(require(top->text, "BlockSize"), "BlockSize");
     if (block == 0 || block % 4096 != 0 || map.size > std::uint64_t{1} << 50)
         throw Error("the block map's blocks are no multiple of 4096 bytes");
-    std::string_view rest = top->text;
-    const std::optional<Element> type = take(rest, "ChecksumType");
-    const bool with_hash = type && type->text == "sha256";
+    const std::string checksums = checksums_of(top->text);
+    const bool with_hash = checksums == "sha256";
+    if (!with_hash) map.unchecked = checksums;
+    map.rest_is_free = with_hash && top->text.find(rest_is_free) != std::string_view::npos;
     if (with_hash) check_own(whole, require(top->text, "BmapFileChecksum"));
     std::string_view ranges = require(top->text, "BlockMap");
     while (const std::optional<Element> element = take(ranges, "Range"))
@@ -138,8 +151,9 @@ std::string make_block_map(PatchedImage& image) {
                   (first == last ? "" : "-" + std::to_string(last)) + " </Range>\n";
     }
     const auto map = [&](const std::string& own) {
-        return "<?xml version=\"1.0\" ?>\n<bmap version=\"2.0\">\n    <ImageSize> " + std::to_string(image.size()) +
-               " </ImageSize>\n    <BlockSize> " + std::to_string(block) + " </BlockSize>\n    <BlocksCount> " +
+        return "<?xml version=\"1.0\" ?>\n<bmap version=\"2.0\">\n    " + std::string(rest_is_free) +
+               "\n    <ImageSize> " + std::to_string(image.size()) + " </ImageSize>\n    <BlockSize> " +
+               std::to_string(block) + " </BlockSize>\n    <BlocksCount> " +
                std::to_string((image.size() + block - 1) / block) + " </BlocksCount>\n    <MappedBlocksCount> " +
                std::to_string(mapped) +
                " </MappedBlocksCount>\n    <ChecksumType> sha256 </ChecksumType>\n    <BmapFileChecksum> " + own +

@@ -19,10 +19,14 @@ struct BlockMap {
     };
     std::uint64_t size = 0;  ///< bytes of the image
     std::vector<Range> ranges;
+    /// What no range names is free in the image's file systems. Maps of ours say so. In others it is what takes no room
+    /// in the image's file (BmapCreate.py asks for holes): it may be in use, and zero.
+    bool rest_is_free = false;
+    std::string unchecked;  ///< checksums that the file has, but of a kind that is not looked at: "sha1"
 };
 
-/// Reads formats 1.2 to 2.0. The file's own checksum must be right if it is SHA-256. Throws Error for anything else,
-/// and Untrusted for a wrong checksum.
+/// Reads formats 1.2 to 2.0. Only checksums that are SHA-256 are looked at, the file's own at once. Throws Error for
+/// anything else, and Untrusted for a wrong checksum.
 [[nodiscard]] BlockMap read_block_map(std::string_view text);
 /// The map of an image: what its file systems use, with the SHA-256 of every range and of the map itself, for
 /// bmaptool and for us. Throws Error.

@@ -121,13 +121,14 @@ bool is_zero(const char* data, std::uint64_t count) {
     return count == 0 || (data[0] == '\0' && std::memcmp(data, data + 1, count - 1) == 0);
 }
 
-void zero_range(Medium& medium, std::uint64_t offset, std::uint64_t count, char* buffer) {
+std::uint64_t zero_range(Medium& medium, std::uint64_t offset, std::uint64_t count, char* buffer) {
     // A card is read faster than it is written, and a new one is empty.
     read_whole(medium, buffer, count, offset);
-    if (is_zero(buffer, count) || medium.zero(offset, count) == 0) return;
+    if (is_zero(buffer, count) || medium.zero(offset, count) == 0) return 0;
     if (errno != EOPNOTSUPP && errno != EINVAL && errno != ENOTTY) throw_transfer(medium, "emptying", offset);
     std::memset(buffer, 0, count);
     write_whole(medium, buffer, count, offset);
+    return count;
 }
 
 }  // namespace makina

@@ -42,8 +42,8 @@ void sync_medium(Medium& medium);
 /// Brings everything to the medium and forgets it here.
 void sync_and_forget(Medium& medium);
 /// Makes a range (at most piece_size) read as zero by the quickest way: it is read, and what is not zero is emptied by
-/// the device itself or overwritten. `buffer` has room for the range.
-void zero_range(Medium& medium, std::uint64_t offset, std::uint64_t count, char* buffer);
+/// the device itself or overwritten. `buffer` has room for the range. Gives how many bytes of zeros were sent.
+std::uint64_t zero_range(Medium& medium, std::uint64_t offset, std::uint64_t count, char* buffer);
 [[nodiscard]] bool is_zero(const char* data, std::uint64_t count);
 
 }  // namespace makina

@@ -67,17 +67,25 @@ class Flashing : public std::enable_shared_from_this<Flashing> {
     void require_same(const char* when);
     /// Lets a thread do it, so that a medium that hangs does not hang us.
     void guarded(FlashPhase phase, const std::function<void(Flashing&)>& work, bool interruptible = true);
+    /// The same as long as it gives true: a slow medium has to move only that far in the time that it has.
+    void in_steps(FlashPhase phase, const std::function<bool(Flashing&)>& step, bool interruptible = true);
+    void at_marks(FlashPhase phase, std::vector<std::uint64_t> marks,
+                  const std::function<void(Flashing&, std::uint64_t mark)>& work);
+    void begin();
     void empty_head();
+    void empty_tail();
     void prepare();
     void write();
     bool write_step(char* buffer);
     [[nodiscard]] std::optional<Piece> next_piece(char* buffer);
     void make_zero(const Piece& piece, char* buffer);
+    void note_sent(std::uint64_t bytes);
     void note_written(Written written);
     void settle();
-    void write_filler();
+    bool write_filler();
     void verify();
     void check_marks();
+    void erase_mark(std::uint64_t mark);
     bool verify_step(char* buffer);
     void finish();
     void read_head_back(char* buffer);
@@ -96,7 +104,9 @@ class Flashing : public std::enable_shared_from_this<Flashing> {
     unsigned zeroing_ = 0;
     std::vector<Written> pieces_;  ///< all but those of the head
     std::vector<Written> head_pieces_;
-    std::uint64_t unsettled_ = 0;  ///< bytes sent since the last of them were brought to the medium
+    std::atomic<std::uint64_t> sent_ = 0;       ///< bytes behind the first MiB, since the marks were written
+    std::atomic<std::uint64_t> unsettled_ = 0;  ///< bytes sent since the last of them were brought to the medium
+    std::uint64_t filler_at_ = 0;
     std::optional<CapacityProbe> probe_;
     std::uint64_t size_ = 0;  ///< of the image
     std::size_t verify_at_ = 0;
@@ -112,15 +122,38 @@ void Flashing::require_same(const char* when) {
 }
 
 void Flashing::guarded(FlashPhase phase, const std::function<void(Flashing&)>& work, bool interruptible) {
+    const auto once = [work](Flashing& self) {
+        work(self);
+        return false;
+    };
+    in_steps(phase, once, interruptible);
+}
+
+void Flashing::in_steps(FlashPhase phase, const std::function<bool(Flashing&)>& step, bool interruptible) {
     FlashOptions options = options_;
     options.in_flight = 1;
     if (!interruptible) options.is_interrupted = [] { return false; };
     const auto self = shared_from_this();
-    const auto step = [self, work](char*) {
-        work(*self);
-        return false;
-    };
-    Crew{options}.run(step, [phase] { return FlashProgress{phase, 0, 0}; });
+    Crew{options}.run([self, step](char*) { return step(*self); }, [phase] { return FlashProgress{phase, 0, 0}; });
+}
+
+void Flashing::at_marks(FlashPhase phase, std::vector<std::uint64_t> marks,
+                        const std::function<void(Flashing&, std::uint64_t mark)>& work) {
+    std::reverse(marks.begin(), marks.end());
+    // Its thread may outlive this call.
+    const auto left = std::make_shared<std::vector<std::uint64_t>>(std::move(marks));
+    in_steps(phase, [left, work](Flashing& self) {
+        if (left->empty()) return false;
+        work(self, left->back());
+        left->pop_back();
+        return true;
+    });
+}
+
+void Flashing::begin() {
+    at_head_ = Head::unknown;
+    if (medium_->begin() != 0) throw_system("emptying " + medium_->name());
+    empty_head();
 }
 
 /// The block with the partition table goes first, for machines that are switched off just then.
@@ -134,6 +167,14 @@ void Flashing::empty_head() {
     at_head_ = Head::empty;
 }
 
+/// A backup of an old GPT, and signatures of RAID, LVM and ZFS, lie at the end.
+void Flashing::empty_tail() {
+    const AlignedBuffer zeros(piece_size);
+    std::memset(zeros.data(), 0, piece_size);
+    write_whole(*medium_, zeros.data(), head_size(), medium_->size() - head_size());
+    sync_medium(*medium_);
+}
+
 /// The old image goes first, so that what follows can stop at any moment.
 void Flashing::prepare() {
     const std::uint64_t known = source_->size().value_or(0);
@@ -141,18 +182,16 @@ void Flashing::prepare() {
         throw Error("the image has " + std::to_string(known) + " bytes, but " + medium_->name() + " only " +
                     std::to_string(medium_->size()));
     }
-    empty_head();
+    constexpr FlashPhase phase = FlashPhase::preparing;
+    guarded(phase, [](Flashing& self) { self.begin(); });
     if (medium_->is_file()) return;
-    // A backup of an old GPT, and signatures of RAID, LVM and ZFS, lie at the end.
-    const AlignedBuffer zeros(piece_size);
-    std::memset(zeros.data(), 0, piece_size);
-    write_whole(*medium_, zeros.data(), head_size(), medium_->size() - head_size());
-    sync_medium(*medium_);
+    guarded(phase, [](Flashing& self) { self.empty_tail(); });
     if (!options_.probe) return;
-    probe_.emplace(*medium_, known);
-    probe_->write();
-    sync_and_forget(*medium_);
-    probe_->check(probe_->marks());
+    probe_.emplace(*medium_);
+    (void)probe_->add(known);
+    at_marks(phase, probe_->marks(), [](Flashing& self, std::uint64_t mark) { self.probe_->write(mark); });
+    guarded(phase, [](Flashing& self) { sync_and_forget(*self.medium_); });
+    at_marks(phase, probe_->marks(), [](Flashing& self, std::uint64_t mark) { self.probe_->check(mark); });
 }
 
 /// What must be zero is read first, and whoever reads does not write: while data is left, one thread reads and the
@@ -174,7 +213,7 @@ std::optional<Piece> Flashing::next_piece(char* buffer) {
 
 void Flashing::make_zero(const Piece& piece, char* buffer) {
     // The first MiB is written from memory, where it is zero already.
-    if (piece.offset >= piece_size) zero_range(*medium_, piece.offset, piece.size, buffer);
+    if (piece.offset >= piece_size) note_sent(zero_range(*medium_, piece.offset, piece.size, buffer));
     const std::lock_guard<std::mutex> guard(source_mutex_);
     --zeroing_;
 }
@@ -190,7 +229,10 @@ bool Flashing::write_step(char* buffer) {
         source_->fill(*piece, buffer);
         written.hash = sha256({buffer, piece->size});
         written.likeness = likeness_.of({buffer, piece->size});
-        if (!in_head) write_whole(*medium_, buffer, piece->size, piece->offset);
+        if (!in_head) {
+            write_whole(*medium_, buffer, piece->size, piece->offset);
+            note_sent(piece->size);
+        }
     } else {
         make_zero(*piece, buffer);
     }
@@ -199,16 +241,16 @@ bool Flashing::write_step(char* buffer) {
     return true;
 }
 
+void Flashing::note_sent(std::uint64_t bytes) {
+    sent_ += bytes;
+    if ((unsettled_ += bytes) < settled_at_once) return;
+    unsettled_ = 0;
+    sync_medium(*medium_);
+}
+
 void Flashing::note_written(Written written) {
-    bool is_much = false;
-    {
-        const std::lock_guard<std::mutex> guard(pieces_mutex_);
-        if (!written.piece.zero) unsettled_ += written.piece.size;
-        is_much = unsettled_ >= settled_at_once;
-        if (is_much) unsettled_ = 0;
-        (written.piece.offset < piece_size ? head_pieces_ : pieces_).push_back(std::move(written));
-    }
-    if (is_much) sync_medium(*medium_);
+    const std::lock_guard<std::mutex> guard(pieces_mutex_);
+    (written.piece.offset < piece_size ? head_pieces_ : pieces_).push_back(std::move(written));
 }
 
 void Flashing::write() {
@@ -226,23 +268,29 @@ void Flashing::write() {
 }
 
 void Flashing::settle() {
-    if (probe_ && to_verify_ < beyond_caches) write_filler();
-    sync_and_forget(*medium_);
+    constexpr FlashPhase phase = FlashPhase::writing;
+    if (probe_ && probe_->add(size_)) {
+        // The image has said only now where it ends.
+        guarded(phase, [mark = end()](Flashing& self) { self.probe_->write(mark); });
+    }
+    filler_at_ = end() / piece_size * piece_size + piece_size;
+    if (probe_) in_steps(phase, [](Flashing& self) { return self.write_filler(); });
+    guarded(phase, [](Flashing& self) { sync_and_forget(*self.medium_); });
 }
 
-/// A small image could be answered from a card's cache alone: other bytes push it out, behind the image, where no mark
-/// is.
-void Flashing::write_filler() {
+/// What was sent could be answered from a card's cache alone if it is little: other bytes push it out, behind the
+/// image, where no mark is. A piece at a time; false if no more of them are needed, or have room.
+bool Flashing::write_filler() {
+    if (sent_ + piece_size > beyond_caches || filler_at_ + 2 * piece_size > medium_->size()) return false;
+    const std::uint64_t at = filler_at_;
+    filler_at_ += piece_size;
+    const auto mark = std::lower_bound(probe_->marks().begin(), probe_->marks().end(), at);
+    if (mark != probe_->marks().end() && *mark < at + piece_size) return true;
     const AlignedBuffer filler(piece_size);
     std::memset(filler.data(), 0xa5, piece_size);
-    std::uint64_t left = beyond_caches - to_verify_;
-    for (std::uint64_t at = end() / piece_size * piece_size + piece_size;
-         left >= piece_size && at + 2 * piece_size <= medium_->size(); at += piece_size) {
-        const auto mark = std::lower_bound(probe_->marks().begin(), probe_->marks().end(), at);
-        if (mark != probe_->marks().end() && *mark < at + piece_size) continue;
-        write_whole(*medium_, filler.data(), piece_size, at);
-        left -= piece_size;
-    }
+    write_whole(*medium_, filler.data(), piece_size, at);
+    note_sent(piece_size);
+    return true;
 }
 
 bool Flashing::verify_step(char* buffer) {
@@ -278,13 +326,18 @@ void Flashing::check_marks() {
     for (const Written& written : pieces_) covered.push_back({written.piece.offset, written.piece.size});
     covered = in_order(std::move(covered));
     std::vector<std::uint64_t> marks;
-    const AlignedBuffer buffer(block);
     for (const std::uint64_t mark : probe_->marks()) {
         if (in_both(covered, {{mark, block}}).empty()) marks.push_back(mark);
     }
-    probe_->check(marks);
-    std::memset(buffer.data(), 0, block);
-    for (const std::uint64_t mark : marks) write_whole(*medium_, buffer.data(), block, mark);
+    constexpr FlashPhase phase = FlashPhase::verifying;
+    at_marks(phase, marks, [](Flashing& self, std::uint64_t mark) { self.probe_->check(mark); });
+    at_marks(phase, marks, [](Flashing& self, std::uint64_t mark) { self.erase_mark(mark); });
+}
+
+void Flashing::erase_mark(std::uint64_t mark) {
+    const AlignedBuffer zeros(block);
+    std::memset(zeros.data(), 0, block);
+    write_whole(*medium_, zeros.data(), block, mark);
 }
 
 void Flashing::read_head_back(char* buffer) {
@@ -299,18 +352,21 @@ void Flashing::read_head_back(char* buffer) {
         throw Error("the last MiB of " + medium_->name() + " is not empty: the card or the reader is bad");
 }
 
-/// The block with the partition table is a write of its own: with it the medium becomes one that boots.
+/// The block with the partition table is a write of its own: with it the medium becomes one that boots. A file has its
+/// whole length by then.
 void Flashing::finish() {
     const AlignedBuffer buffer(piece_size);
     std::memcpy(buffer.data(), head_.data(), piece_size);
     at_head_ = Head::unknown;
     if (head_size() > block) write_whole(*medium_, buffer.data() + block, head_size() - block, block);
     sync_medium(*medium_);
+    if (medium_->resize(size_) != 0) throw_system("giving its size to " + medium_->name());
     require_same("when it was written");
     write_whole(*medium_, buffer.data(), block, 0);
     sync_and_forget(*medium_);
     read_head_back(buffer.data());
-    if (medium_->finish(size_) != 0) throw_system("finishing " + medium_->name());
+    // An image may be shorter than a block.
+    if (medium_->resize(size_) != 0) throw_system("giving its size to " + medium_->name());
     require_same("when it was written");
 }
 
@@ -334,15 +390,15 @@ Flashed Flashing::run() {
     const auto started = Clock::now();
     sequence_ = options_.sequence ? options_.sequence : medium_->sequence();
     require_same("when it was chosen");
-    guarded(FlashPhase::preparing, [](Flashing& self) { self.prepare(); });
+    prepare();
     require_same("when it was chosen");
     write();
-    guarded(FlashPhase::writing, [](Flashing& self) { self.settle(); });
+    settle();
     const auto wrote = Clock::now();
     require_same("when it was written");
     verify();
     require_same("when it was written");
-    guarded(FlashPhase::verifying, [](Flashing& self) { self.check_marks(); });
+    check_marks();
     guarded(
         FlashPhase::finishing, [](Flashing& self) { self.finish(); }, false);
     Flashed flashed;

@@ -37,7 +37,8 @@ class FileMedium : public Medium {
         return pwrite(file_.get(), data, count, static_cast<off_t>(offset));
     }
     int sync() override { return fsync(file_.get()); }
-    /// It was emptied when it was opened, and what is written is never given up again.
+    int begin() override { return ftruncate(file_.get(), 0); }
+    /// It was emptied in the beginning, and what is written is never given up again.
     int zero(std::uint64_t offset, std::uint64_t count) override {
         const int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
         return fallocate(file_.get(), mode, static_cast<off_t>(offset), static_cast<off_t>(count));
@@ -47,7 +48,7 @@ class FileMedium : public Medium {
         return errno == 0 ? 0 : -1;
     }
     std::optional<std::uint64_t> sequence() override { return std::nullopt; }
-    int finish(std::uint64_t size) override {
+    int resize(std::uint64_t size) override {
         if (ftruncate(file_.get(), static_cast<off_t>(size)) != 0) return -1;
         return fsync(file_.get());
     }
@@ -65,6 +66,7 @@ class BlockMedium : public Medium {
     [[nodiscard]] std::string name() const override { return name_; }
     [[nodiscard]] std::uint64_t size() const override { return size_; }
     [[nodiscard]] bool is_file() const override { return false; }
+    int begin() override { return 0; }
     ssize_t read(char* data, std::size_t count, std::uint64_t offset) override {
         return pread(device_.get(), data, count, static_cast<off_t>(offset));
     }
@@ -91,7 +93,7 @@ class BlockMedium : public Medium {
         if (ioctl(device_.get(), get_disk_sequence, &number) == 0) return number;
         return std::nullopt;
     }
-    int finish(std::uint64_t) override { return 0; }
+    int resize(std::uint64_t) override { return 0; }
 
   private:
     int range(unsigned long request, std::uint64_t offset, std::uint64_t count) {
@@ -117,7 +119,6 @@ std::shared_ptr<Medium> open_file_medium(const std::filesystem::path& file) {
     if (fstat(opened.get(), &status) != 0) throw_system("looking at " + file.string());
     if (!S_ISREG(status.st_mode)) throw Error(file.string() + " is neither a plain file nor a block device");
     if (flock(opened.get(), LOCK_EX | LOCK_NB) != 0) throw Error(file.string() + ": somebody else is writing it");
-    if (ftruncate(opened.get(), 0) != 0) throw_system("emptying " + file.string());
     return std::make_shared<FileMedium>(std::move(opened), file.string());
 }
 

@@ -28,7 +28,9 @@ class Medium {
 
     [[nodiscard]] virtual std::string name() const = 0;    ///< for people: "/dev/sdb"
     [[nodiscard]] virtual std::uint64_t size() const = 0;  ///< bytes
-    [[nodiscard]] virtual bool is_file() const = 0;        ///< a plain file, which is empty and grows as needed
+    [[nodiscard]] virtual bool is_file() const = 0;        ///< a plain file, which grows as needed
+    /// Called once, before anything is written: a file is emptied.
+    virtual int begin() = 0;
     virtual ssize_t read(char* data, std::size_t count, std::uint64_t offset) = 0;
     virtual ssize_t write(const char* data, std::size_t count, std::uint64_t offset) = 0;
     /// Brings everything to the medium itself.
@@ -39,12 +41,12 @@ class Medium {
     virtual int forget() = 0;
     /// The kernel's number of what is in the reader, which another card does not get again (diskseq); none for files.
     virtual std::optional<std::uint64_t> sequence() = 0;
-    /// Called once when all has been verified.
-    virtual int finish(std::uint64_t size) = 0;
+    /// Makes a file as long as its image, and brings that to the medium; a card stays as it is.
+    virtual int resize(std::uint64_t size) = 0;
 };
 
-/// A plain file as a card: emptied, and as long as the image when it is finished. It is made 0600 if it is not there.
-/// Throws Error if it is no plain file, or if somebody else is writing it.
+/// A plain file as a card, which nothing is done to before begin(). It is made 0600 if it is not there. Throws Error
+/// if it is no plain file, or if somebody else is writing it.
 [[nodiscard]] std::shared_ptr<Medium> open_file_medium(const std::filesystem::path& file);
 
 /// A whole block device that is open already (O_RDWR | O_EXCL | O_DIRECT). `zeroes` says that the device can make

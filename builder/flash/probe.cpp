@@ -34,14 +34,13 @@ void make_mark(std::uint64_t nonce, std::uint64_t offset, char* data) {
 
 }  // namespace
 
-CapacityProbe::CapacityProbe(Medium& medium, std::uint64_t image_end) : medium_(medium) {
+CapacityProbe::CapacityProbe(Medium& medium) : medium_(medium) {
     const std::uint64_t size = medium.size();
     if (size < 4 * piece_size) return;
     const std::uint64_t last = size - block;
     marks_ = {size - piece_size, last};
     for (std::uint64_t power = piece_size; power < last; power *= 2) marks_.push_back(power);
     for (std::uint64_t i = 1; i < evenly; ++i) marks_.push_back(size / evenly * i / block * block);
-    marks_.push_back((image_end + block - 1) / block * block);
     std::sort(marks_.begin(), marks_.end());
     marks_.erase(std::unique(marks_.begin(), marks_.end()), marks_.end());
     const auto outside = [&](std::uint64_t mark) { return mark < piece_size || mark > last; };
@@ -49,25 +48,30 @@ CapacityProbe::CapacityProbe(Medium& medium, std::uint64_t image_end) : medium_(
     if (getrandom(&nonce_, sizeof nonce_, 0) != sizeof nonce_) throw_system("asking for a random number");
 }
 
-void CapacityProbe::write() const {
-    const AlignedBuffer buffer(block);
-    for (const std::uint64_t mark : marks_) {
-        make_mark(nonce_, mark, buffer.data());
-        write_whole(medium_, buffer.data(), block, mark);
-    }
+bool CapacityProbe::add(std::uint64_t image_end) {
+    const std::uint64_t mark = (image_end + block - 1) / block * block;
+    const auto at = std::lower_bound(marks_.begin(), marks_.end(), mark);
+    // The last mark is the last block.
+    if (mark < piece_size || at == marks_.end() || *at == mark) return false;
+    marks_.insert(at, mark);
+    return true;
 }
 
-void CapacityProbe::check(const std::vector<std::uint64_t>& marks) const {
+void CapacityProbe::write(std::uint64_t mark) const {
+    const AlignedBuffer buffer(block);
+    make_mark(nonce_, mark, buffer.data());
+    write_whole(medium_, buffer.data(), block, mark);
+}
+
+void CapacityProbe::check(std::uint64_t mark) const {
     const AlignedBuffer found(block);
     const AlignedBuffer expected(block);
-    for (const std::uint64_t mark : marks) {
-        read_whole(medium_, found.data(), block, mark);
-        make_mark(nonce_, mark, expected.data());
-        if (std::memcmp(found.data(), expected.data(), block) == 0) continue;
-        throw Error("what was written at byte " + std::to_string(mark) + " of " + medium_.name() +
-                    " did not stay: the card has less memory than the " + std::to_string(medium_.size()) +
-                    " bytes that it claims, or it is worn out: do not use it");
-    }
+    read_whole(medium_, found.data(), block, mark);
+    make_mark(nonce_, mark, expected.data());
+    if (std::memcmp(found.data(), expected.data(), block) == 0) return;
+    throw Error("what was written at byte " + std::to_string(mark) + " of " + medium_.name() +
+                " did not stay: the card has less memory than the " + std::to_string(medium_.size()) +
+                " bytes that it claims, or it is worn out: do not use it");
 }
 
 }  // namespace makina

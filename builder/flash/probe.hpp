@@ -12,14 +12,14 @@ namespace makina {
 /// written all over the card, read, and read once more when the whole image has gone through the card.
 class CapacityProbe {
   public:
-    /// Marks lie at powers of two, in the last MiB, at the image's end and evenly in between, none in the first MiB.
-    /// `image_end` is 0 if it is not known yet.
-    CapacityProbe(Medium& medium, std::uint64_t image_end);
+    /// Marks lie at powers of two, in the last MiB and evenly in between, none in the first MiB.
+    explicit CapacityProbe(Medium& medium);
 
-    /// Writes all marks.
-    void write() const;
-    /// Reads these marks and throws Error if one is not as it was written.
-    void check(const std::vector<std::uint64_t>& marks) const;
+    /// Another one, at an image's end. False if it cannot be or is there already.
+    bool add(std::uint64_t image_end);
+    void write(std::uint64_t mark) const;
+    /// Reads a mark and throws Error if it is not as it was written.
+    void check(std::uint64_t mark) const;
     [[nodiscard]] const std::vector<std::uint64_t>& marks() const { return marks_; }
 
   private:

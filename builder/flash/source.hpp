@@ -44,9 +44,10 @@ class Source {
 /// A raw image, or base and changed blocks: only what its file systems use.
 [[nodiscard]] std::shared_ptr<Source> image_source(std::shared_ptr<PatchedImage> image);
 
-/// An image that is read in order: packed (xz, zstd, gzip), or with a block map, or
-/// both. Without a map blocks of zeros must be zero on the card; with one it says what is needed, and its checksums
-/// are checked. Throws Error for a file that cannot be read.
+/// An image that is read in order: packed (xz, zstd, gzip), or with a block map, or both. Blocks of zeros must be zero
+/// on the card, except where nothing is needed: where a raw image's file systems use nothing, and what a map of ours
+/// leaves out of a packed one. Somebody else's map leaves out what may be in use. A map's checksums are checked. Throws
+/// Error for a file that cannot be read.
 [[nodiscard]] std::shared_ptr<Source> stream_source(const std::filesystem::path& file, std::optional<BlockMap> map);
 
 /// True if the file's first bytes are those of a packed file that stream_source unpacks.

@@ -11,6 +11,28 @@ namespace makina {
 namespace {
 
 constexpr std::uint64_t block = Medium::block;
+/// Zeros between data are data if they are fewer: a card takes one long write faster than two and a look in between,
+/// and there is less to keep in mind of an image in small pieces.
+constexpr std::uint64_t fewest_zeros = std::uint64_t{64} << 10;
+
+/// What has to be on a card: of a raw image what its file systems use, of a packed one what the map does not know to be
+/// free.
+std::vector<Extent> needed_of(const std::filesystem::path& file, const std::optional<BlockMap>& map) {
+    std::vector<Extent> needed;
+    if (!is_packed(file)) {
+        PatchedImage image(file);
+        needed = used_by_image(image);
+    } else if (map && map->rest_is_free) {
+        for (const BlockMap::Range& range : map->ranges) needed.push_back(range.bytes);
+    } else {
+        return {{0, UINT64_MAX / block * block}};
+    }
+    for (Extent& extent : needed) {
+        const std::uint64_t begin = extent.offset / block * block;
+        extent = {begin, (extent.end() - begin + block - 1) / block * block};
+    }
+    return in_order(std::move(needed));
+}
 
 /// The checksums of a block map, computed as the bytes pass by.
 class RangeSums {
@@ -54,11 +76,8 @@ class RangeSums {
 class StreamSource : public Source {
   public:
     StreamSource(const std::filesystem::path& file, std::optional<BlockMap> map)
-        : file_(open_unpacking(file)), map_(std::move(map)), bytes_(piece_size) {
-        if (!map_) return;
-        sums_.emplace(map_->ranges);
-        for (const BlockMap::Range& range : map_->ranges) needed_.push_back(range.bytes);
-        needed_ = in_order(std::move(needed_));
+        : file_(open_unpacking(file)), map_(std::move(map)), needed_(needed_of(file, map_)), bytes_(piece_size) {
+        if (map_) sums_.emplace(map_->ranges);
     }
     [[nodiscard]] std::optional<std::uint64_t> size() const override {
         if (map_) return map_->size;
@@ -88,7 +107,7 @@ class StreamSource : public Source {
         if (at_end_) check_end();
         const std::uint64_t size = (got + block - 1) / block * block;
         std::memset(bytes_.data() + got, 0, size - got);
-        map_ ? cut_by_map({offset, size}) : cut_by_content({offset, size});
+        for (const Extent& part : in_both(needed_, {{offset, size}})) cut(part);
         std::reverse(waiting_.begin(), waiting_.end());
     }
     void check_end() const {
@@ -98,17 +117,17 @@ class StreamSource : public Source {
             throw Error("the image has " + std::to_string(read_) + " bytes, but its block map is for one of " +
                         std::to_string(map_->size));
     }
-    void cut_by_map(const Extent& window) {
-        for (const Extent& part : in_both(needed_, {window})) {
-            // A map's last range ends with the image, in the middle of a block.
-            waiting_.push_back({part.offset, (part.size + block - 1) / block * block, false});
-        }
-    }
     /// Runs of blocks that are zero, and runs of blocks that are not.
-    void cut_by_content(const Extent& window) {
-        for (std::uint64_t at = window.offset; at < window.end(); at += block) {
+    void cut(const Extent& part) {
+        const std::size_t first = waiting_.size();
+        for (std::uint64_t at = part.offset; at < part.end(); at += block) {
             const bool zero = is_zero(bytes_.data() + at % piece_size, block);
-            if (waiting_.empty() || waiting_.back().zero != zero) {
+            const bool joins = !zero && waiting_.size() >= first + 2 && waiting_.back().size < fewest_zeros;
+            if (joins && waiting_.back().zero) {
+                waiting_.pop_back();
+                waiting_.back().size = at - waiting_.back().offset;
+            }
+            if (waiting_.size() == first || waiting_.back().zero != zero) {
                 waiting_.push_back({at, block, zero});
             } else {
                 waiting_.back().size += block;

@@ -1,5 +1,9 @@
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <thread>
+
+#include "builder/process.hpp"
 #include "tests/flash/card_model.hpp"
 #include "tests/flash/suite.hpp"
 #include "tests/unit/scratch.hpp"
@@ -44,6 +48,59 @@ TEST(Capacity, ThatACardOnlyClaimsIsFound) {
         EXPECT_NE(fault, "") << fake.claimed << " MiB claimed, " << fake.real << " there, cache " << fake.cache;
         EXPECT_FALSE(sounds_good(fault)) << fault;
     }
+}
+
+/// A packed image of 200 MiB, whose file systems are its first 24 and which ends nowhere near another mark.
+std::filesystem::path packed_with_zeros(const Scratch& scratch) {
+    small_image::make(scratch / "small.img", "master-1");
+    std::filesystem::resize_file(scratch / "small.img", 200 * mib);
+    const std::vector<std::string> pack = {"zstd", "-c", "-q", "-1", (scratch / "small.img").string()};
+    return scratch.write("small.img.zst", run_checked({pack}));
+}
+
+TEST(Capacity, ThatACardOnlyClaimsIsFoundWithAPackedImageThatIsMostlyZeros) {
+    const Scratch scratch;
+    const std::filesystem::path image = packed_with_zeros(scratch);
+    for (const Fake& fake : std::vector<Fake>{{1024, 256, Beyond::drops, 64},
+                                              {1024, 256, Beyond::wraps, 64},
+                                              {1024, 256, Beyond::sticks, 64},
+                                              {4096, 220, Beyond::drops, 32},
+                                              {1024, 128, Beyond::drops, 64},
+                                              {1024, 256, Beyond::drops, 0}}) {
+        const auto card = std::make_shared<CardModel>(
+            CardModel::Character{fake.claimed * mib, fake.real * mib, fake.beyond, fake.cache * mib, false});
+        // A new one: what must be zero is zero, and is not written.
+        card->change('\0');
+        const std::string fault = fault_of(stream_source(image, std::nullopt), card, FlashOptions());
+        count("fake_capacity_models", 1);
+        count("fake_capacity_found", fault.empty() ? 0 : 1);
+        EXPECT_NE(fault, "") << fake.claimed << " MiB claimed, " << fake.real << " there, cache " << fake.cache;
+        EXPECT_FALSE(card->is_bootable()) << fault;
+    }
+}
+
+TEST(Capacity, IsLookedAtWhereAPackedImageEnds) {
+    const Scratch scratch;
+    const std::filesystem::path image = packed_with_zeros(scratch);
+    const auto card =
+        std::make_shared<CardModel>(CardModel::Character{1024 * mib, 1024 * mib, Beyond::honest, 0, false});
+    EXPECT_EQ(fault_of(stream_source(image, std::nullopt), card, FlashOptions()), "");
+    card->lost = {200 * mib, 3, 1};
+    const std::string fault = fault_of(stream_source(image, std::nullopt), card, FlashOptions());
+    EXPECT_NE(fault.find("what was written at byte 209715200 of the model did not stay"), std::string::npos) << fault;
+}
+
+TEST(Capacity, IsLookedAtOnASlowCardWithoutCallingItOneThatHangs) {
+    const Scratch scratch;
+    small_image::make(scratch / "small.img", "master-1");
+    const auto card = std::make_shared<CardModel>(CardModel::Character{256 * mib, 256 * mib, Beyond::honest, 0, false});
+    card->fault = [](Call call, std::size_t) {
+        if (call == Call::write || call == Call::read) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        return -1;
+    };
+    FlashOptions options;
+    options.stall_seconds = 0.3;
+    EXPECT_EQ(fault_of(image_source(std::make_shared<PatchedImage>(scratch / "small.img")), card, options), "");
 }
 
 TEST(Capacity, ThatIsThereIsBelieved) {

@@ -37,7 +37,8 @@ class CardModel : public Medium {
     int zero(std::uint64_t offset, std::uint64_t count) override;
     int forget() override { return answered(Call::forget); }
     std::optional<std::uint64_t> sequence() override;
-    int finish(std::uint64_t) override { return 0; }
+    int begin() override { return 0; }
+    int resize(std::uint64_t) override { return 0; }
 
     /// Asked at every call, with how many were before it: -1 lets it happen, 0 makes it a short one, anything else is
     /// the errno that it fails with.

@@ -7,6 +7,7 @@
 
 #include "tests/flash/card_model.hpp"
 #include "tests/flash/suite.hpp"
+#include "tests/unit/scratch.hpp"
 
 namespace makina::flashing {
 namespace {
@@ -73,6 +74,7 @@ TEST(Card, ThatBreaksAnywhereIsNeverCalledGood) {
     const auto whole = honest_card(true);
     ASSERT_EQ(fault_of(made_up_image(), whole), "");
     const std::size_t calls = whole->calls();
+    std::size_t positions = 0;
     count("error_positions", 0);
     count("false_success", 0);
     for (const int failure : {EIO, ENODEV, ENOSPC, 0, -ENODEV}) {
@@ -91,6 +93,7 @@ TEST(Card, ThatBreaksAnywhereIsNeverCalledGood) {
             const std::string fault = fault_of(made_up_image(), card);
             const std::chrono::duration<double> took = std::chrono::steady_clock::now() - started;
             if (!hit) continue;
+            ++positions;
             count("error_positions", 1);
             if (fault.empty() || sounds_good(fault)) count("false_success", 1);
             ASSERT_NE(fault, "") << failure << " at " << position;
@@ -101,6 +104,7 @@ TEST(Card, ThatBreaksAnywhereIsNeverCalledGood) {
                 << failure << " at " << position << fault;
         }
     }
+    EXPECT_GE(positions, 1000U);
 }
 
 TEST(Card, ThatHangsIsGivenUp) {
@@ -156,6 +160,74 @@ TEST(Card, ThatIsChangedForAnotherIsRefusedAndTheOtherIsLeftAlone) {
         EXPECT_NE(fault.find("another card is in the reader"), std::string::npos) << point << ": " << fault;
         EXPECT_TRUE(card->memory() == std::string(8 << 20, 'x')) << point;
     }
+}
+
+TEST(Card, ThatIsChangedForAnotherInTheMiddleOfAnythingIsNeverCalledGood) {
+    FlashOptions options = quick();
+    options.sequence = 7;
+    const auto whole = honest_card();
+    ASSERT_EQ(fault_of(made_up_image(), whole, options), "");
+    for (std::size_t position = 0; position < whole->calls(); ++position) {
+        const auto card = honest_card();
+        card->fault = [&card = *card, position](Call call, std::size_t number) {
+            if (call != Call::sequence && number == position) card.change('x');
+            return -1;
+        };
+        const std::string fault = fault_of(made_up_image(), card, options);
+        count("swaps_refused", fault.empty() ? 0 : 1);
+        EXPECT_TRUE(fault.find("another card is in the reader") != std::string::npos ||
+                    fault.find("the one that was taken out") != std::string::npos)
+            << position << ": " << fault;
+        EXPECT_FALSE(sounds_good(fault)) << fault;
+    }
+}
+
+/// A plain file of which is noted how long it was when it became one that boots.
+class WatchedFile : public Medium {
+  public:
+    explicit WatchedFile(std::filesystem::path file) : path_(std::move(file)), file_(open_file_medium(path_)) {}
+    [[nodiscard]] std::string name() const override { return file_->name(); }
+    [[nodiscard]] std::uint64_t size() const override { return file_->size(); }
+    [[nodiscard]] bool is_file() const override { return true; }
+    int begin() override { return file_->begin(); }
+    ssize_t read(char* data, std::size_t count, std::uint64_t offset) override {
+        return file_->read(data, count, offset);
+    }
+    ssize_t write(const char* data, std::size_t count, std::uint64_t offset) override {
+        const ssize_t put = file_->write(data, count, offset);
+        if (offset == 0 && std::string(data, block) != std::string(block, '\0'))
+            at_boot = std::filesystem::file_size(path_);
+        return put;
+    }
+    int sync() override { return file_->sync(); }
+    int zero(std::uint64_t offset, std::uint64_t count) override { return file_->zero(offset, count); }
+    int forget() override { return file_->forget(); }
+    std::optional<std::uint64_t> sequence() override { return file_->sequence(); }
+    int resize(std::uint64_t size) override { return file_->resize(size); }
+
+    std::uint64_t at_boot = 0;
+
+  private:
+    std::filesystem::path path_;
+    std::shared_ptr<Medium> file_;
+};
+
+TEST(File, HasItsWholeLengthWhenItBecomesOneThatBoots) {
+    const Scratch scratch;
+    const auto file = std::make_shared<WatchedFile>(scratch / "card");
+    // It ends with zeros, which are not written.
+    const auto image = std::make_shared<MadeUpSource>(
+        (8 << 20) - 512, std::vector<Piece>{{0, 4096, false}, {4 << 20, 4096, false}, {7 << 20, 1 << 20, true}});
+    EXPECT_EQ(flash(image, file, quick()).size, (8U << 20) - 512);
+    EXPECT_EQ(file->at_boot, (8U << 20) - 512);
+    EXPECT_EQ(std::filesystem::file_size(scratch / "card"), (8U << 20) - 512);
+}
+
+TEST(File, IsNotEmptiedWhenItIsOpened) {
+    const Scratch scratch;
+    scratch.write("card", "old");
+    { const auto file = open_file_medium(scratch / "card"); }
+    EXPECT_EQ(slurp(scratch / "card"), "old");
 }
 
 TEST(Card, ThatIsTooSmallIsNotTouched) {

@@ -89,6 +89,83 @@ TEST_F(Rounds, EndAtCtrlCWhenTheNextCardsAreAskedFor) {
     EXPECT_NE(said.find("2 of 3 cards are verified; not begun: lb-3\r\n"), std::string::npos) << said;
 }
 
+FlashRun verified() {
+    FlashRun run;
+    run.outcomes.resize(1);
+    run.outcomes[0].flashed.emplace();
+    return run;
+}
+
+TEST_F(Rounds, TakeNothingForAnAnswerThatWasTypedBeforeTheQuestion) {
+    const auto together = [](const std::vector<const Node*>&) {
+        std::cerr << "at work" << std::endl;
+        std::this_thread::sleep_for(std::chrono::milliseconds(400));
+        return verified();
+    };
+    const auto [said, code] = flashed(together, {{"at work", "\n\n\n"}, {next, "\x03"}});
+    EXPECT_EQ(code, 1) << said;
+    EXPECT_NE(said.find("1 of 3 cards are verified; not begun: lb-2, lb-3\r\n"), std::string::npos) << said;
+}
+
+TEST_F(Rounds, ComeBackToANodeWhoseTargetCouldNotBeHad) {
+    int rounds = 0;
+    const auto together = [&rounds](const std::vector<const Node*>& some) {
+        FlashRun run = verified();
+        if (some[0]->name == "lb-2" && ++rounds == 1) run.outcomes[0] = {std::nullopt, "in use", false};
+        return run;
+    };
+    const auto [said, code] =
+        flashed(together, {{next, "\n"}, {"(s and Enter leaves out lb-2): ", "\n"}, {next, "\n"}});
+    EXPECT_EQ(code, 0) << said;
+    EXPECT_NE(said.find("3 of 3 cards are verified\r\n"), std::string::npos) << said;
+}
+
+TEST_F(Rounds, LeaveOutANodeIfAPersonSaysSo) {
+    const auto together = [](const std::vector<const Node*>& some) {
+        FlashRun run = verified();
+        if (some[0]->name == "lb-2") run.outcomes[0] = {std::nullopt, "in use", false};
+        return run;
+    };
+    const auto [said, code] =
+        flashed(together, {{next, "\n"}, {"(s and Enter leaves out lb-2): ", "s\n"}, {next, "\n"}});
+    EXPECT_EQ(code, 1) << said;
+    EXPECT_NE(said.find("2 of 3 cards are verified; failed: lb-2\r\n"), std::string::npos) << said;
+}
+
+TEST_F(Rounds, GoOnAndCountIfOneOfThemEndsWithAFault) {
+    const auto together = [](const std::vector<const Node*>& some) -> FlashRun {
+        if (some[0]->name == "lb-2") throw Error("building lb-2: no overlay");
+        return verified();
+    };
+    const auto [said, code] = flashed(together, {{next, "\n"}, {next, "\n"}});
+    EXPECT_EQ(code, 1) << said;
+    EXPECT_NE(said.find("building lb-2: no overlay\r\n"), std::string::npos) << said;
+    EXPECT_NE(said.find("2 of 3 cards are verified; failed: lb-2\r\n"), std::string::npos) << said;
+}
+
+TEST(FinishedCards, AreThoseThatNothingTellsFromAnother) {
+    Finished finished;
+    DeviceFacts facts;
+    facts.name = "sdb";
+    facts.sequence = 7;
+    finished.note({facts, {}}, "lb-1");
+    EXPECT_THROW(finished.require_other({facts, {}}), Mistake);
+    facts.sequence = 8;
+    EXPECT_NO_THROW(finished.require_other({facts, {}}));
+    // A kernel that does not number what is in a reader.
+    facts.name = "sdc";
+    facts.sequence.reset();
+    EXPECT_NO_THROW(finished.require_other({facts, {}}));
+    finished.note({facts, {}}, "lb-2");
+    EXPECT_THROW(finished.require_other({facts, {}}), Mistake);
+    const Scratch scratch;
+    const FlashTarget file{std::nullopt, scratch.write("card", "verified")};
+    finished.note(file, "lb-3");
+    EXPECT_THROW(finished.require_other(file), Mistake);
+    std::filesystem::rename(file.file, scratch / "elsewhere");
+    EXPECT_NO_THROW(finished.require_other(file));
+}
+
 TEST_F(Rounds, EndAtCtrlCAndAskForNoOtherCards) {
     const auto together = [&](const std::vector<const Node*>& some) {
         const FlashTarget target{std::nullopt, command_.devices[0]};

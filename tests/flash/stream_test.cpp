@@ -125,6 +125,84 @@ TEST_F(Packed, BlockMapsOfOursServeBmaptoolAndItsServeUs) {
     EXPECT_TRUE(slurp(scratch_ / "ours") == whole);
 }
 
+/// As bmaptool makes one: what is a hole in the image's file is in no range.
+std::string map_of_holes(const fs::path& file) {
+    const PatchedImage image(file);
+    std::string ranges;
+    for (const Extent& data : data_extents(image.descriptor(), 0, image.size())) {
+        ranges += "<Range> " + std::to_string(data.offset / 4096) + "-" + std::to_string((data.end() - 1) / 4096) +
+                  " </Range>\n";
+    }
+    return "<bmap version=\"2.0\"><ImageSize> " + std::to_string(image.size()) +
+           " </ImageSize><BlockSize> 4096 </BlockSize><BlockMap>" + ranges + "</BlockMap></bmap>";
+}
+
+TEST_F(Packed, AndRawImagesWithSomebodyElsesMapHaveTheirZerosOnAUsedCard) {
+    // As bases are made: tables of inodes and the journal are left as holes.
+    run_checked(
+        {{"mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-E",
+          "offset=8388608,root_owner=0:0,assume_storage_prezeroed=1,lazy_itable_init=1", image_.string(), "16M"}});
+    small_image::put_root(image_, "/numbers", std::string(1 << 20, '7'));
+    run_checked({{"fallocate", "--dig-holes", image_.string()}});
+    const fs::path xz = packed({"xz", "-c", "-1"}, ".xz");
+    PatchedImage image(image_);
+    const std::vector<Extent> used = used_by_image(image);
+    const std::string whole = slurp(image_);
+    const BlockMap holes = read_block_map(map_of_holes(image_));
+    ASSERT_FALSE(holes.rest_is_free);
+    std::vector<Extent> mapped;
+    for (const BlockMap::Range& range : holes.ranges) mapped.push_back(range.bytes);
+    ASSERT_GT(size_of(without(used, mapped)), 1U << 20);
+    const BlockMap ours = read_block_map(make_block_map(image));
+    ASSERT_TRUE(ours.rest_is_free);
+    for (const auto& [file, map] :
+         std::vector<std::pair<fs::path, BlockMap>>{{image_, holes}, {xz, holes}, {image_, ours}, {xz, ours}}) {
+        CardModel::Character character;
+        character.claimed = character.real = 32 << 20;
+        const auto card = std::make_shared<CardModel>(character);
+        card->change('\xa5');
+        EXPECT_EQ(fault_of(stream_source(file, map), card, FlashOptions()), "") << file;
+        for (const Extent& extent : used) {
+            EXPECT_TRUE(card->memory().compare(extent.offset, extent.size, whole, extent.offset, extent.size) == 0)
+                << file << " at " << extent.offset;
+        }
+        const fs::path copy = scratch_.write("root", card->memory().substr(8 << 20, 16 << 20));
+        const Result checked = run({{"e2fsck", "-f", "-n", copy.string()}});
+        EXPECT_EQ(checked.status, 0) << file << checked.output;
+    }
+}
+
+TEST_F(Packed, AndFragmentedImagesAreInAFewLargePieces) {
+    std::string text(8 << 20, '\0');
+    for (std::size_t at = 0; at < text.size(); at += 8192) text[at] = 'f';
+    text.replace(2 << 20, 1 << 17, 1 << 17, '\0');
+    const fs::path raw = scratch_.write("fragments", text);
+    const auto source =
+        stream_source(scratch_.write("fragments.zst", run_checked({{"zstd", "-c", "-q", raw.string()}})), std::nullopt);
+    std::string data(piece_size, '\0');
+    std::size_t pieces = 0;
+    std::uint64_t zero = 0;
+    while (const auto piece = source->next(data.data())) {
+        ++pieces;
+        zero += piece->zero ? piece->size : 0;
+    }
+    EXPECT_LE(pieces, 20U);
+    EXPECT_GE(zero, 1U << 17);
+    EXPECT_LE(zero, (1U << 17) + 10 * 4096);
+}
+
+TEST_F(Packed, BlockMapsSayWhichOfTheirChecksumsNobodyLooksAt) {
+    const std::string head = "<bmap version=\"1.3\"><ImageSize> 8192 </ImageSize><BlockSize> 4096 </BlockSize>";
+    const std::string old =
+        "<BmapFileSHA1> 0 </BmapFileSHA1><BlockMap><Range sha1=\"0\"> 0-1 </Range></BlockMap></bmap>";
+    EXPECT_EQ(read_block_map(head + old).unchecked, "sha1");
+    const std::string other = "<ChecksumType> sha512 </ChecksumType><BlockMap><Range> 0 </Range></BlockMap></bmap>";
+    EXPECT_EQ(read_block_map(head + other).unchecked, "sha512");
+    EXPECT_EQ(read_block_map(map_of_holes(image_)).unchecked, "");
+    PatchedImage image(image_);
+    EXPECT_EQ(read_block_map(make_block_map(image)).unchecked, "");
+}
+
 TEST_F(Packed, BlockMapsThatAreNoneAreRefused) {
     PatchedImage image(image_);
     const std::string good = make_block_map(image);
