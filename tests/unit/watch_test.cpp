@@ -191,6 +191,14 @@ TEST_F(WatchCommand, NotesWhoHasTakenABundleThatWasHandedOver) {
     }
 }
 
+TEST_F(WatchCommand, SaysWhyANodeIsRefusedAndWhatItNeeds) {
+    const HttpServer refused({{"/status.json",
+                               {.body = R"({"node":"","state":"refused","stage":"verify","waiting_for":"another )"
+                                        R"(bundle","last_error":"its signer is revoked"})"}}});
+    add("worker-1", port_of(refused));
+    EXPECT_EQ(shown(1), "worker-1 refused at verify: its signer is revoked; it needs another bundle\n");
+}
+
 TEST_F(WatchCommand, SucceedsOnlyIfAllHaveJoined) {
     const HttpServer joined({{"/status.json", {.body = status_of("worker-1", "joined")}}});
     const HttpServer waiting({{"/status.json", {.body = status_of("worker-2", "waiting")}}});
