@@ -117,13 +117,20 @@ class Host {
     /// Writes beside, syncs, renames, syncs the folder: the old file or the new one, whatever happens. Folders above
     /// are made (0755, or 0700 if the file is not for others).
     virtual void write(const std::string& path, const std::string& content, const Access& access) = 0;
+    /// The same for a secret: what was there is overwritten with zeros as soon as the new file is durable. What a power
+    /// cut leaves of it lies beside, for clear_beside.
+    virtual void replace(const std::string& path, const std::string& content, const Access& access) = 0;
+    /// Overwrites and removes what a power cut has left beside a file that was written; nothing is fine.
+    virtual void clear_beside(const std::string& path) = 0;
     /// Removes a file; none is fine.
     virtual void remove(const std::string& path) = 0;
-    /// Overwrites a file with zeros, syncs, removes it and syncs the folder; none is fine.
+    /// Overwrites a file, and what lies beside, with zeros, syncs, removes it and syncs the folder; none is fine.
     virtual void wipe(const std::string& path) = 0;
     /// Gives a file or folder another name in the same folder: "/var/lib/etcd/default", "default.old-1". Throws Error
     /// if that name is taken; nothing to rename is fine.
     virtual void rename(const std::string& path, const std::string& name) = 0;
+    /// Makes durable what a program has left in a folder: its regular files, and its names. No folder is fine.
+    virtual void sync(const std::string& path) = 0;
     /// Tells the card which blocks are free, so that it forgets what was in them. Does nothing if the card cannot.
     virtual void trim() = 0;
 

@@ -36,7 +36,10 @@ std::vector<std::string> unplaced(Host& host, const Bundle& bundle) {
 void place(Host& host, const Bundle& bundle) {
     for (const Payload& payload : bundle.payloads) {
         const PayloadKind& kind = kind_of(bundle, payload);
-        if (!is_placed(host, kind, payload.content)) {
+        if (is_placed(host, kind, payload.content)) continue;
+        if (kind.secret) {
+            host.replace(std::string(kind.path), payload.content, access_of(kind));
+        } else {
             host.write(std::string(kind.path), payload.content, access_of(kind));
         }
     }

@@ -15,6 +15,7 @@ namespace {
 
 constexpr unsigned first_pause = 2;  // seconds
 constexpr unsigned longest_pause = 60;
+constexpr unsigned refused_pause = 10;
 constexpr std::int64_t calm = 600;  // seconds without a fault, after which the next one is a first
 constexpr const char* verifying = "verify";
 
@@ -47,7 +48,6 @@ class Daemon {
     }
 
     Ending run();
-    void refused(const Untrusted& untrusted);
 
   private:
     Way pass();
@@ -56,6 +56,9 @@ class Daemon {
     Outcome attempt(const Stage& stage, const Bundle& bundle);
     Way pause(const std::string& stage, unsigned seconds);
     Way stay(const Bundle& bundle);
+    Way refused(const Untrusted& untrusted);
+    [[nodiscard]] bool rest(unsigned seconds);
+    [[nodiscard]] bool has_another();
     void tell_others();
     void keep_time();
     [[nodiscard]] bool begin_again();
@@ -82,7 +85,13 @@ class Daemon {
 Ending Daemon::run() {
     enter("starting", "", Light::working);
     for (;;) {
-        switch (pass()) {
+        Way way = Way::again;
+        try {
+            way = pass();
+        } catch (const Untrusted& untrusted) {
+            if (refused(untrusted) == Way::stopped) throw;
+        }
+        switch (way) {
             case Way::on:
                 return Ending::joined;
             case Way::again:
@@ -176,11 +185,17 @@ Outcome Daemon::attempt(const Stage& stage, const Bundle& bundle) {
     return stage.act(host_, bundle);
 }
 
-Way Daemon::pause(const std::string& stage, unsigned seconds) {
+/// False if the run is to end.
+bool Daemon::rest(unsigned seconds) {
     ++rounds_;
-    if (options_.most_rounds > 0 && rounds_ >= options_.most_rounds) return Way::stopped;
-    if (!host_.wait(seconds)) return Way::stopped;
+    if (options_.most_rounds > 0 && rounds_ >= options_.most_rounds) return false;
+    if (!host_.wait(seconds)) return false;
     publish();
+    return true;
+}
+
+Way Daemon::pause(const std::string& stage, unsigned seconds) {
+    if (!rest(seconds)) return Way::stopped;
     tell_others();
     // Verifying looks for itself.
     if (stage == verifying) return Way::on;
@@ -271,7 +286,7 @@ void Daemon::notice(const std::string& stage, const std::string& text) {
 }
 
 void Daemon::enter(const std::string& state, const std::string& stage, Light light) {
-    if (state != "waiting") status_.waiting_for.clear();
+    if (state != "waiting" && state != "refused") status_.waiting_for.clear();
     if (status_.state != state || status_.stage != stage) {
         status_.state = state;
         status_.stage = stage;
@@ -295,22 +310,35 @@ void Daemon::publish() {
     }
 }
 
-void Daemon::refused(const Untrusted& untrusted) {
+/// What was refused is never tried again. The node stays to say so, and for another bundle.
+Way Daemon::refused(const Untrusted& untrusted) {
     status_.last_error = untrusted.what();
+    status_.waiting_for = way_out(host_);
     enter("refused", status_.stage, Light::refused);
     diary_.say(std::string("refused: ") + untrusted.what());
+    if (options_.until_joined) return Way::stopped;
+    while (rest(refused_pause)) {
+        if (has_another()) return Way::again;
+    }
+    return Way::stopped;
+}
+
+/// A bundle was handed over that takes the place of the refused one.
+bool Daemon::has_another() {
+    try {
+        const Handover handover = look_for_delivery(host_);
+        notice(verifying, handover.notice);
+        return handover.newer;
+    } catch (const Error& error) {
+        diary_.say(std::string("looking for another bundle: ") + error.what());
+        return false;
+    }
 }
 
 }  // namespace
 
 Ending run(Host& host, const RunOptions& options) {
-    Daemon daemon(host, options);
-    try {
-        return daemon.run();
-    } catch (const Untrusted& untrusted) {
-        daemon.refused(untrusted);
-        throw;
-    }
+    return Daemon(host, options).run();
 }
 
 }  // namespace makina

@@ -11,13 +11,14 @@ enum class Ending {
 };
 
 struct RunOptions {
-    bool until_joined = false;  ///< return when joined, instead of staying to tell the status
+    bool until_joined = false;  ///< return when joined or refused, instead of staying to tell the status
     unsigned most_rounds = 0;   ///< for tests and rescue: give up waiting after so many rounds; 0: never
 };
 
 /// The node's whole first boot: pick up a delivered bundle, verify, then each stage of the role: asked, done, asked
 /// again, for as long as it takes (2 s doubling to 60 s at the same stage). May be cut off anywhere and run again.
-/// An Untrusted passes through, after it has been shown and said.
+/// An Untrusted is shown and said, and what is not trusted is never tried again: the run goes on when another bundle is
+/// handed over. If it ends before that, or at once with `until_joined`, the Untrusted passes through.
 [[nodiscard]] Ending run(Host& host, const RunOptions& options);
 
 /// Forgets what this daemon has noted about the node, so that the next run asks everything again; keeps keys, data, the

@@ -6,7 +6,7 @@
 namespace makina {
 
 std::vector<Stage> stages_of(std::string_view role) {
-    return {{"identity", ask_identity, do_identity},
+    return {{"identity", ask_identity, do_identity, false, true},
             {"storage", ask_storage, do_storage},
             {"network", ask_network, do_network, true},
             {"time", ask_time, do_time},

@@ -18,7 +18,7 @@ struct Status {
     std::int64_t expires = 0;       ///< of the bundle, seconds since 1970; 0 if not known
     std::string state;              ///< "starting" | "working" | "waiting" | "failed" | "refused" | "joined"
     std::string stage;              ///< where it is: "network"
-    std::string waiting_for;        ///< empty unless waiting
+    std::string waiting_for;        ///< empty unless waiting or refused
     std::string last_error;         ///< the newest fault of this boot, kept when it is over
     std::string notice;             ///< what a person should know besides: a delivered bundle that was refused
     std::int64_t since = 0;         ///< of state and stage, seconds since 1970
@@ -33,7 +33,7 @@ struct Status {
 /// The same as a page for a browser, which asks for itself again every few seconds.
 [[nodiscard]] std::string to_html(const Status& status);
 
-/// The TCP port of the page, on the node's own address.
+/// The TCP port of the page, on the node's own address; until that is known, on each that a wired interface has.
 inline constexpr std::uint16_t status_port = 6480;
 
 }  // namespace makina

@@ -164,9 +164,10 @@ void require_all_reached(const Keys& keys, const KeysOptions& options) {
     if (nodes.empty()) return;
     const std::string to = " --role " + nodes.front() + same_keys(options.profile, options.keyring);
     throw Error("the newest " + std::string(nodes.size() == 1 ? "card" : "cards") + " of " + enumerate(nodes, " and ") +
-                " would believe no signer any more: hand over a bundle (makina-image bundle create" + to +
-                ") or write a new card (makina-image build" + to +
-                "), name what is gone with keys revoke NODE, or say --leave-behind");
+                " might believe no signer any more: hand over a bundle (makina-image bundle create" + to +
+                ") and have makina-image watch see that the node has joined with it, or write a new card "
+                "(makina-image build" +
+                to + "), name what is gone with keys revoke NODE, or say --leave-behind");
 }
 
 int rotate(const KeysOptions& options) {
@@ -184,8 +185,8 @@ int rotate(const KeysOptions& options) {
         keys.rotate_signer(seconds_now());
         std::cout
             << "a second signing authority is made; new cards believe both\n"
-               "give each node in the field a bundle (makina-image bundle create) or a new card, then end it with "
-               "makina-image keys rotate --finish\n";
+               "give each node in the field a bundle (makina-image bundle create), which makina-image watch sees it "
+               "take, or a new card; then end it with makina-image keys rotate --finish\n";
     }
     return 0;
 }

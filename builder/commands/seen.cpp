@@ -35,8 +35,11 @@ Seen seen_of(const Node& node, const StatusReply& reply) {
     if (!seen.node.reached) return seen;
     seen.node.stage = text_of(status, "stage");
     seen.node.waiting_for = text_of(status, "waiting_for");
-    if (seen.node.waiting_for.empty() && seen.node.state != "joined") {
-        seen.node.waiting_for = text_of(status, "last_error");
+    const std::string fault = text_of(status, "last_error");
+    if (seen.node.waiting_for.empty() && seen.node.state != "joined") seen.node.waiting_for = fault;
+    // Why it is refused says more than what it needs.
+    if (seen.node.state == "refused" && seen.node.waiting_for != fault) {
+        seen.node.waiting_for = fault + "; it needs " + seen.node.waiting_for;
     }
     seen.node.epoch = number_of<std::uint64_t>(status, "epoch");
     // By the node's own steady clock: its calendar may be wrong.

@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <chrono>
 #include <iostream>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <thread>
+#include <utility>
 
 #include "builder/commands/cluster.hpp"
 #include "builder/commands/keyring.hpp"
@@ -62,17 +64,38 @@ void draw(const std::vector<Seen>& all, const Profile& profile, bool again, std:
         << to_table(nodes, terminal_width(STDOUT_FILENO), true);
 }
 
+/// The cluster's id as the node tells it.
+std::string cluster_of(const Seen& seen) {
+    const auto cluster = seen.status.find("cluster_id");
+    return cluster != seen.status.end() && cluster->is_string() ? cluster->get<std::string>() : std::string();
+}
+
 /// Once a founder has joined, the cards that are written from now on only join.
 void note_formed(const std::vector<Seen>& all, const WatchOptions& options) {
     for (const Seen& seen : all) {
         const bool founds = seen.node.role == "etcd" || seen.node.role == "control-plane";
         if (options.keys.empty() || !founds || seen.node.state != "joined") continue;
-        const auto cluster = seen.status.find("cluster_id");
-        if (cluster == seen.status.end() || !cluster->is_string()) continue;
         const Keys::Joined joined{seen.node.name, seen.node.role, seen.node.epoch};
-        if (!Keys::note_formed(options.keys, cluster->get<std::string>(), joined, seconds_now())) continue;
+        if (!Keys::note_formed(options.keys, cluster_of(seen), joined, seconds_now())) continue;
         std::cerr << "keys: " << seen.node.name << " has joined: new cards of the role " << seen.node.role
                   << " only join from now on\n";
+    }
+}
+
+/// A bundle that was handed over counts when it is seen that the node has it. `noted`: by node, what was asked for.
+void note_taken(const std::vector<Seen>& all, const WatchOptions& options,
+                std::map<std::string, std::uint64_t>& noted) {
+    if (options.keys.empty()) return;
+    std::map<std::string, std::vector<Keys::Joined>> clusters;
+    for (const Seen& seen : all) {
+        if (!seen.node.reached || seen.node.state != "joined") continue;
+        if (std::exchange(noted[seen.node.name], seen.node.epoch) == seen.node.epoch) continue;
+        clusters[cluster_of(seen)].push_back({seen.node.name, seen.node.role, seen.node.epoch});
+    }
+    for (const auto& [cluster, nodes] : clusters) {
+        for (const Keys::Joined& joined : Keys::note_taken(options.keys, cluster, nodes)) {
+            std::cerr << "keys: " << joined.node << " has taken its bundle of epoch " << joined.epoch << '\n';
+        }
     }
 }
 
@@ -80,9 +103,11 @@ void note_formed(const std::vector<Seen>& all, const WatchOptions& options) {
 
 int watch(const Profile& profile, const WatchOptions& options, std::ostream& out, bool live) {
     std::vector<Seen> before;
+    std::map<std::string, std::uint64_t> noted;
     for (;;) {
         std::vector<Seen> now = ask_all(profile, options);
         note_formed(now, options);
+        note_taken(now, options, noted);
         if (live && !options.json) {
             draw(now, profile, !options.once, out);
         } else {

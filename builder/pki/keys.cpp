@@ -153,6 +153,26 @@ bool Keys::note_formed(const std::filesystem::path& folder, const std::string& c
     return true;
 }
 
+std::vector<Keys::Joined> Keys::note_taken(const std::filesystem::path& folder, const std::string& cluster_id,
+                                           const std::vector<Joined>& nodes) {
+    if (keys_folder(folder) == KeysFolder::missing || read_cluster_file(folder).id != cluster_id) return {};
+    State state(folder, "");
+    Ledger ledger = decode_ledger(state.material.text("ledger"));
+    std::vector<Joined> news;
+    for (const Joined& joined : nodes) {
+        const auto known = ledger.taken.find(joined.node);
+        const bool is_new = known == ledger.taken.end() || known->second < joined.epoch;
+        const bool handed_over = std::ranges::any_of(ledger.entries, [&](const LedgerEntry& entry) {
+            return entry.node == joined.node && entry.epoch == joined.epoch && is_handed_over(ledger, entry);
+        });
+        if (!is_new || !handed_over) continue;
+        ledger.taken[joined.node] = joined.epoch;
+        news.push_back(joined);
+    }
+    if (!news.empty()) state.save(std::move(ledger));
+    return news;
+}
+
 std::map<std::string, std::int64_t> Keys::formed() const {
     return state_->ledger.formed;
 }
@@ -245,12 +265,21 @@ std::vector<std::string> Keys::left_behind() const {
     const std::vector<Generation> generations = state_->material.generations();
     if (generations.size() < 2) return {};
     const std::string newest = fingerprint(generations.back().authority);
+    const Ledger& ledger = state_->ledger;
+    // What was handed over may lie in a drawer.
+    const auto has_reached = [&](const LedgerEntry& entry) {
+        const auto taken = ledger.taken.find(entry.node);
+        const bool is_taken = taken != ledger.taken.end() && taken->second >= entry.epoch;
+        return contains(entry.anchors, newest) && (is_taken || !is_handed_over(ledger, entry));
+    };
     std::set<std::string> seen;
     std::vector<std::string> nodes;
-    const auto& entries = state_->ledger.entries;
-    for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
-        if (!seen.insert(entry->node).second || entry->revoked) continue;
-        if (!contains(entry->anchors, newest)) nodes.push_back(entry->node);
+    for (auto last = ledger.entries.rbegin(); last != ledger.entries.rend(); ++last) {
+        if (!seen.insert(last->node).second || last->revoked) continue;
+        const bool reached = std::ranges::any_of(ledger.entries, [&](const LedgerEntry& entry) {
+            return entry.node == last->node && entry.card == last->card && has_reached(entry);
+        });
+        if (!reached) nodes.push_back(last->node);
     }
     std::sort(nodes.begin(), nodes.end());
     return nodes;

@@ -155,6 +155,17 @@ void read_formation(Lines& lines, Ledger& ledger) {
     }
 }
 
+void read_taken(Lines& lines, Ledger& ledger) {
+    const std::vector<std::string_view> words = split(lines.value("taken"), ' ');
+    std::uint64_t epoch = 0;
+    if (words.size() != 2 || !is_dns_label(words[0]) || !read_number(words[1], epoch) || epoch == 0) {
+        lines.refuse("what was taken is a node and an epoch");
+    }
+    const std::string node(words[0]);
+    if (!ledger.taken.empty() && ledger.taken.rbegin()->first >= node) lines.refuse("the nodes do not ascend");
+    ledger.taken[node] = epoch;
+}
+
 FlashReceipt read_receipt(Lines& lines) {
     const std::vector<std::string_view> words = split(lines.value("flashed"), ' ');
     if (words.size() != 9) lines.refuse("what was flashed has 9 words");
@@ -201,6 +212,7 @@ Ledger read_ledger(std::string_view text) {
         ledger.entries.push_back(std::move(entry));
     }
     read_formation(lines, ledger);
+    while (lines.follows("taken")) read_taken(lines, ledger);
     while (lines.follows("flashed")) ledger.flashed.push_back(read_receipt(lines));
     lines.expect("end");
     if (!lines.rest().empty()) lines.refuse("something else follows the last line");
@@ -230,6 +242,7 @@ std::string encode(const Ledger& ledger) {
     }
     for (const auto& [role, names] : ledger.founders) text += "founders " + role + " " + with_commas(names) + "\n";
     for (const auto& [role, time] : ledger.formed) text += "formed " + role + " " + std::to_string(time) + "\n";
+    for (const auto& [node, epoch] : ledger.taken) text += "taken " + node + " " + std::to_string(epoch) + "\n";
     for (const FlashReceipt& receipt : ledger.flashed)
         text += "flashed " + signed_words(receipt) + " " + receipt.signature + "\n";
     text += "end\n";
@@ -245,6 +258,12 @@ Ledger decode_ledger(std::string_view text) {
         // The folder is the user's own: a fault in it is no attack on a node.
         throw Error(error.what());
     }
+}
+
+bool is_handed_over(const Ledger& ledger, const LedgerEntry& entry) {
+    return std::any_of(ledger.entries.begin(), ledger.entries.end(), [&](const LedgerEntry& other) {
+        return other.node == entry.node && other.card == entry.card && other.epoch < entry.epoch;
+    });
 }
 
 const LedgerEntry* last_of(const Ledger& ledger, const std::string& node) {

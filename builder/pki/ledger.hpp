@@ -25,6 +25,9 @@ struct Ledger {
     /// When it was first seen that the nodes of a role have formed what they are a part of; by role, seconds since
     /// 1970.
     std::map<std::string, std::int64_t> formed;
+    /// The newest bundle that was handed over to a card in the field and that the node was seen to have joined with, by
+    /// node.
+    std::map<std::string, std::uint64_t> taken;
     std::vector<FlashReceipt> flashed;  ///< in the order of time
 };
 
@@ -38,10 +41,11 @@ inline constexpr std::uint64_t epochs_skipped = 100;
 ///     formation HEX ENTRIES [SHA256]
 ///     founders ROLE NAME[,NAME...]
 ///     formed ROLE SECONDS
+///     taken NODE EPOCH
 ///     flashed NODE CARD MEDIUM SHA256 BYTES verified|failed SECONDS SIGNER SIGNATURE
 ///     end
-/// bundles and restores in the order of time, a node's epochs ascending; roles ascending. TARGET
-/// and MEDIUM have everything but printable ASCII as %XX, and % too.
+/// bundles and restores in the order of time, a node's epochs ascending; roles ascending, and the nodes that have taken
+/// a bundle. TARGET and MEDIUM have everything but printable ASCII as %XX, and % too.
 [[nodiscard]] std::string encode(const Ledger& ledger);
 /// Reads what `encode` wrote, and nothing else; throws Error "<what>, line 3".
 [[nodiscard]] Ledger decode_ledger(std::string_view text);
@@ -54,6 +58,8 @@ inline constexpr std::uint64_t epochs_skipped = 100;
 [[nodiscard]] bool had_another_card(const Ledger& ledger, const std::string& node, const std::string& card);
 /// True if this bundle of the node was issued before the newest formation began.
 [[nodiscard]] bool is_of_earlier_formation(const Ledger& ledger, const std::string& node, std::uint64_t epoch);
+/// True if this was issued for a card that the node had already, not with a new one.
+[[nodiscard]] bool is_handed_over(const Ledger& ledger, const LedgerEntry& entry);
 /// The last that was issued to the node, or nullptr.
 [[nodiscard]] const LedgerEntry* last_of(const Ledger& ledger, const std::string& node);
 

@@ -128,14 +128,15 @@ class Keys {
     /// The newest card that was flashed, else the newest: an image that is only a file may have been built in vain.
     /// Throws Error if there is none.
     [[nodiscard]] CardInUse card_in_use(const std::string& node) const;
-    /// During a rotation: nodes whose newest card, if it is not revoked, does not believe the new signing authority.
-    /// No bundle reaches them after finish_rotation.
+    /// During a rotation: nodes whose newest card, if it is not revoked, is not known to believe the new signing
+    /// authority: it was not made with it, and the node was not seen to have taken a bundle that brings it. No bundle
+    /// reaches them after finish_rotation.
     [[nodiscard]] std::vector<std::string> left_behind() const;
     /// Notes that a card is not to be believed any more: the newest of the node, or the named one.
     void revoke(const std::string& node, const std::string& card);
     /// Notes that the nodes of this role have formed what they are a part of: from now on their cards only join.
     void note_formed(const std::string& role, std::int64_t now);
-    /// A node's card that was seen to be a part of what its role forms.
+    /// A node that was seen to have joined, and with which bundle.
     struct Joined {
         std::string node;
         std::string role;
@@ -146,6 +147,10 @@ class Keys {
     /// Throws Error.
     static bool note_formed(const std::filesystem::path& folder, const std::string& cluster_id, const Joined& joined,
                             std::int64_t now);
+    /// Notes that these nodes have taken the bundles with these epochs, as far as those were handed over to cards in
+    /// the field; as note_formed, in a folder that is not open. Which of them that is news of. Throws Error.
+    static std::vector<Joined> note_taken(const std::filesystem::path& folder, const std::string& cluster_id,
+                                          const std::vector<Joined>& nodes);
     /// The roles of which that was noted, and when.
     [[nodiscard]] std::map<std::string, std::int64_t> formed() const;
     /// A new formation of etcd, from the snapshot with this SHA-256: cards that are issued from now on have the right

@@ -19,6 +19,8 @@
 namespace makina {
 namespace {
 
+/// In bytes: 64 TiB.
+constexpr __u64 largest_disk = __u64{1} << 46;
 constexpr int folder_flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
 /// The names of a path, the last first: what is still to be walked.
@@ -171,11 +173,14 @@ std::vector<std::string> Files::list(const std::string& path) const {
     return names;
 }
 
-void Files::trim() const {
-    fstrim_range range{0, std::numeric_limits<__u64>::max(), 0};
-    if (ioctl(root_.get(), FITRIM, &range) == 0) return;
-    // A card or a file system that cannot is no fault.
-    if (errno != EOPNOTSUPP && errno != ENOTTY && errno != EINVAL && errno != EPERM && errno != EROFS) {
+void Files::trim(const std::function<void()>& meanwhile) const {
+    constexpr __u64 part = __u64{256} << 20;
+    for (__u64 start = 0; start < largest_disk; start += part) {
+        meanwhile();
+        fstrim_range range{start, part, 0};
+        if (ioctl(root_.get(), FITRIM, &range) == 0) continue;
+        // Behind the end of the file system it is EINVAL. A card or a file system that cannot is no fault.
+        if (errno == EOPNOTSUPP || errno == ENOTTY || errno == EINVAL || errno == EPERM || errno == EROFS) return;
         throw_system("telling the card which blocks are free");
     }
 }

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,10 +23,14 @@ class Files {
     [[nodiscard]] std::optional<PathFacts> look(const std::string& path) const;
     [[nodiscard]] std::vector<std::string> list(const std::string& path) const;
     void write(const std::string& path, const std::string& content, const Access& access) const;
+    void replace(const std::string& path, const std::string& content, const Access& access) const;
+    void clear_beside(const std::string& path) const;
     void remove(const std::string& path) const;
     void wipe(const std::string& path) const;
     void rename(const std::string& path, const std::string& name) const;
-    void trim() const;
+    void sync(const std::string& path) const;
+    /// In parts: a slow card may take minutes for all of it. Calls `meanwhile` before each.
+    void trim(const std::function<void()>& meanwhile) const;
     [[nodiscard]] std::uint64_t free_bytes() const;
 
     /// A folder, open for reading; nothing if there is none.
@@ -40,7 +45,9 @@ class Files {
         Descriptor folder;  ///< nothing if it does not exist
         std::string name;   ///< below it; "." for the folder itself
     };
-    enum class Links { follow, keep };  ///< what becomes of a link that is the path's last name
+    enum class Links { follow, keep };       ///< what becomes of a link that is the path's last name
+    enum class Before { leave, overwrite };  ///< what becomes of a file that is replaced
+    void put(const std::string& path, const std::string& content, const Access& access, Before before) const;
     [[nodiscard]] Place find(const std::string& path, Links links, const Access* made = nullptr) const;
 
     Descriptor root_;

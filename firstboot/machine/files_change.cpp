@@ -32,6 +32,18 @@ bool wipe_at(int folder, const std::string& name, const std::string& path) {
     return true;
 }
 
+std::string beside(const std::string& name) {
+    return "." + name + ".makina-new";
+}
+
+/// Gives two files each other's name, if the other is a regular file.
+bool exchange(int folder, const std::string& name, const std::string& other) {
+    struct stat facts {};
+    if (fstatat(folder, other.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(facts.st_mode)) return false;
+    if (renameat2(folder, name.c_str(), folder, other.c_str(), RENAME_EXCHANGE) != 0) throw_system("exchanging");
+    return true;
+}
+
 void fill(int file, const std::string& content, const Access& access, const Files& files) {
     write_all(file, content);
     if (fchown(file, user_id(files, access.user), group_id(files, access.group)) != 0) {
@@ -71,25 +83,59 @@ void overwrite(int file) {
 }
 
 void Files::write(const std::string& path, const std::string& content, const Access& access) const {
+    put(path, content, access, Before::leave);
+}
+
+void Files::replace(const std::string& path, const std::string& content, const Access& access) const {
+    put(path, content, access, Before::overwrite);
+}
+
+void Files::put(const std::string& path, const std::string& content, const Access& access, Before before) const {
     const Access above = folder_access(access);
     const Place place = find(path, Links::keep, &above);
     if (!place.folder || place.name == ".") throw Error("writing " + path + ": a part of the path is no folder");
     // There is one daemon, so one name is enough, and what a cut left behind is found again.
-    const std::string beside = "." + place.name + ".makina-new";
+    const std::string fresh = beside(place.name);
     const int folder = place.folder.get();
     during("writing " + path, [&] {
-        (void)wipe_at(folder, beside, beside);
+        (void)wipe_at(folder, fresh, fresh);
         const Descriptor file(
-            openat(folder, beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+            openat(folder, fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
         if (!file) throw_system("making the new file");
+        bool exchanged = false;
         try {
             fill(file.get(), content, access, *this);
-            if (renameat(folder, beside.c_str(), folder, place.name.c_str()) != 0) throw_system("renaming");
+            exchanged = before == Before::overwrite && exchange(folder, fresh, place.name);
+            if (!exchanged && renameat(folder, fresh.c_str(), folder, place.name.c_str()) != 0) {
+                throw_system("renaming");
+            }
         } catch (const Error&) {
-            (void)unlinkat(folder, beside.c_str(), 0);
+            (void)unlinkat(folder, fresh.c_str(), 0);
             throw;
         }
         sync_folder(folder);
+        if (exchanged && wipe_at(folder, fresh, fresh)) sync_folder(folder);
+    });
+}
+
+void Files::clear_beside(const std::string& path) const {
+    const Place place = find(path, Links::keep);
+    if (!place.folder || !wipe_at(place.folder.get(), beside(place.name), path)) return;
+    during("wiping " + path, [&] { sync_folder(place.folder.get()); });
+}
+
+void Files::sync(const std::string& path) const {
+    const Descriptor opened = folder(path);
+    if (!opened) return;
+    during("syncing " + path, [&] {
+        for (const std::string& name : list(path)) {
+            struct stat facts {};
+            if (fstatat(opened.get(), name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0) throw_system(name);
+            if (!S_ISREG(facts.st_mode)) continue;
+            const Descriptor file(openat(opened.get(), name.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
+            if (!file || fsync(file.get()) != 0) throw_system(name);
+        }
+        sync_folder(opened.get());
     });
 }
 
@@ -107,9 +153,9 @@ void Files::wipe(const std::string& path) const {
     const Place place = find(path, Links::keep);
     if (!place.folder) return;
     // What a cut left beside it while it was written is as secret.
-    const bool beside = wipe_at(place.folder.get(), "." + place.name + ".makina-new", path);
+    const bool other = wipe_at(place.folder.get(), beside(place.name), path);
     const bool itself = wipe_at(place.folder.get(), place.name, path);
-    if (beside || itself) during("wiping " + path, [&] { sync_folder(place.folder.get()); });
+    if (other || itself) during("wiping " + path, [&] { sync_folder(place.folder.get()); });
 }
 
 void Files::rename(const std::string& path, const std::string& name) const {

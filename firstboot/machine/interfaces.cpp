@@ -36,7 +36,20 @@ Address copied(const sockaddr* from) {
     return address;
 }
 
+std::string without_prefix(const std::string& address) {
+    return address.substr(0, address.find('/'));
+}
+
 }  // namespace
+
+std::vector<std::string> page_addresses(const std::string& own, const std::vector<Interface>& interfaces) {
+    if (!own.empty()) return {without_prefix(own)};
+    std::vector<std::string> addresses;
+    for (const Interface& interface : interfaces) {
+        for (const std::string& address : interface.addresses) addresses.push_back(without_prefix(address));
+    }
+    return addresses;
+}
 
 std::string mac_text(const unsigned char* bytes) {
     constexpr const char* digits = "0123456789abcdef";

@@ -78,11 +78,16 @@ class Machine : public Host {
     void write(const std::string& path, const std::string& content, const Access& access) override {
         files_.write(path, content, access);
     }
+    void replace(const std::string& path, const std::string& content, const Access& access) override {
+        files_.replace(path, content, access);
+    }
+    void clear_beside(const std::string& path) override { files_.clear_beside(path); }
     void remove(const std::string& path) override { files_.remove(path); }
     void wipe(const std::string& path) override { files_.wipe(path); }
     void rename(const std::string& path, const std::string& name) override { files_.rename(path, name); }
+    void sync(const std::string& path) override { files_.sync(path); }
     void trim() override {
-        if (card_) files_.trim();
+        if (card_) files_.trim([this] { supervisor_.tick(); });
     }
     std::uint64_t free_bytes() override { return files_.free_bytes(); }
 
@@ -161,8 +166,8 @@ class Machine : public Host {
         if (!card_) throw Error("the root folder is not the top of a card's file system");
     }
     void open_page(const std::string& address) {
-        if (page_) return server_->open_page(page_->address, page_->port);
-        if (machine_ && !address.empty()) server_->open_page(address.substr(0, address.find('/')), status_port);
+        if (page_) return server_->open_page({page_->address}, page_->port);
+        if (machine_) server_->open_page(page_addresses(address, wired_interfaces(machine_)), status_port);
     }
     /// Says what went wrong, unless it was the same the last time.
     template <typename Work>

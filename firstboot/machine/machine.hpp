@@ -19,8 +19,8 @@ struct MachineOptions {
     /// With another root: a folder whose executables stand for the node's programs, whatever folder these are in; they
     /// find MAKINA_ROOT in their environment. Empty: no program is found.
     std::filesystem::path programs = {};
-    /// With another root: where the status page is, "127.0.0.1:8080"; empty for nowhere. On a node it is always on the
-    /// node's own address, at status_port.
+    /// With another root: where the status page is, "127.0.0.1:8080"; empty for nowhere. On a node it is on the node's
+    /// own address, at status_port; until that is known, on every address that a wired interface has.
     std::string page = {};
     /// One of several: neither the lock nor the status is its business.
     bool beside = false;

@@ -12,6 +12,10 @@ namespace makina {
 /// `hardware_only` those alone that belong to a device. Throws Error.
 [[nodiscard]] std::vector<Interface> wired_interfaces(bool hardware_only);
 
+/// Where the status page is: on the node's own address ("192.168.3.11/24"), or, as long as that is not known (empty),
+/// on every IPv4 address of the interfaces. Without prefix lengths.
+[[nodiscard]] std::vector<std::string> page_addresses(const std::string& own, const std::vector<Interface>& interfaces);
+
 /// As Host::probe; needs CAP_NET_RAW. Throws Error if there is no such interface or it is down.
 [[nodiscard]] std::optional<std::string> probe_address(const std::string& interface, const std::string& address);
 

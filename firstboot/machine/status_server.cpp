@@ -116,20 +116,24 @@ void StatusServer::state(std::string statement) {
     documents_ = std::make_shared<const Documents>(Documents{documents_->json, documents_->html, std::move(statement)});
 }
 
-void StatusServer::open(Door& door, const std::string& address, std::uint16_t port) {
-    const std::string place = address + ":" + std::to_string(port);
-    if (door.place == place) return;
-    Descriptor listener = listener_at(address, port);
-    door.place = place;
+void StatusServer::open(Door& door, const std::vector<std::string>& addresses, std::uint16_t port) {
+    Door next;
+    for (const std::string& address : addresses) {
+        const std::string place = address + ":" + std::to_string(port);
+        const auto found = door.find(place);
+        next[place] =
+            found != door.end() ? found->second : std::make_shared<const Descriptor>(listener_at(address, port));
+    }
+    if (next == door) return;
     {
         const std::scoped_lock lock(mutex_);
-        door.next = std::move(listener);
+        door = std::move(next);
     }
     wake();
 }
 
-void StatusServer::open_page(const std::string& address, std::uint16_t port) {
-    during("the status page", [&] { open(page_, address, port); });
+void StatusServer::open_page(const std::vector<std::string>& addresses, std::uint16_t port) {
+    during("the status page", [&] { open(page_, addresses, port); });
 }
 
 void StatusServer::open_peers(const std::string& address, std::uint16_t port, const Tls& tls) {
@@ -137,7 +141,7 @@ void StatusServer::open_peers(const std::string& address, std::uint16_t port, co
         const std::scoped_lock lock(mutex_);
         tls_ = tls;
     }
-    during("answering other nodes", [&] { open(peers_, address, port); });
+    during("answering other nodes", [&] { open(peers_, {address}, port); });
 }
 
 void StatusServer::serve() {
@@ -145,18 +149,19 @@ void StatusServer::serve() {
     for (;;) {
         std::shared_ptr<const Documents> documents;
         std::optional<Tls> tls;
+        Door page, peers;
         {
             const std::scoped_lock lock(mutex_);
             if (stopping_) return;
-            for (Door* const door : {&page_, &peers_}) {
-                if (door->next) door->now = std::exchange(door->next, Descriptor());
-            }
+            page = page_;
+            peers = peers_;
             documents = documents_;
             tls = tls_;
         }
         using Kind = Connection::Kind;
-        const std::array<std::pair<Kind, const Descriptor*>, 3> entrances = {
-            {{Kind::local, &local_}, {Kind::page, &page_.now}, {Kind::peer, &peers_.now}}};
+        std::vector<std::pair<Kind, const Descriptor*>> entrances = {{Kind::local, &local_}};
+        for (const auto& [place, listener] : page) entrances.emplace_back(Kind::page, listener.get());
+        for (const auto& [place, listener] : peers) entrances.emplace_back(Kind::peer, listener.get());
         std::vector<pollfd> waiting = {{wake_.get(), POLLIN, 0}};
         for (const auto& [kind, door] : entrances) {
             // While a kind is full its listener is not asked, and the kernel keeps or refuses who comes: -1 is skipped.

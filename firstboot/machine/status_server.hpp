@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "firstboot/bundle/handle.hpp"
 #include "firstboot/machine/files.hpp"
@@ -33,19 +35,16 @@ class StatusServer {
     /// The statement is kept.
     void publish(std::string json, std::string html);
     void state(std::string statement);
-    /// Opens the page on this IPv4 address, which need not be on an interface yet (IP_FREEBIND, ip(7)). An earlier
-    /// page of another address is closed. Throws Error.
-    void open_page(const std::string& address, std::uint16_t port);
-    /// The same for other nodes; `tls` is used from the next connection on.
+    /// Opens the page on these IPv4 addresses, which need not be on an interface yet (IP_FREEBIND, ip(7)). On any other
+    /// it is closed. Throws Error.
+    void open_page(const std::vector<std::string>& addresses, std::uint16_t port);
+    /// The same on one address for other nodes; `tls` is used from the next connection on.
     void open_peers(const std::string& address, std::uint16_t port, const Tls& tls);
 
   private:
-    /// A TCP listener, and the next one until the thread has taken it.
-    struct Door {
-        Descriptor now, next;
-        std::string place;
-    };
-    void open(Door& door, const std::string& address, std::uint16_t port);
+    /// TCP listeners by their places. One that is left out is closed when the thread has seen it.
+    using Door = std::map<std::string, std::shared_ptr<const Descriptor>>;
+    void open(Door& door, const std::vector<std::string>& addresses, std::uint16_t port);
     void serve();
     void wake() const;
 
@@ -53,7 +52,7 @@ class StatusServer {
     std::shared_ptr<const Documents> documents_;
     std::optional<Tls> tls_;
     Descriptor local_;
-    Door page_, peers_;
+    Door page_, peers_;  ///< changed by the owner's thread alone
     bool stopping_ = false;
     Descriptor wake_;
     std::thread thread_;

@@ -111,6 +111,8 @@ std::string notice_of(const std::vector<Judged>& deliveries) {
 }
 
 void take_deliveries(Host& host) {
+    // What a power cut has left of one whose place another has taken.
+    host.clear_beside(kept::bundle);
     const std::vector<Judged> found = judged_deliveries(host);
     const Judged* newest = nullptr;
     for (const Judged& one : found) {
@@ -119,7 +121,7 @@ void take_deliveries(Host& host) {
         if (one.verdict == Judged::Verdict::take && better) newest = &one;
     }
     if (newest == nullptr) return;
-    host.write(kept::bundle, newest->delivery.bytes, private_access());
+    host.replace(kept::bundle, newest->delivery.bytes, private_access());
     host.wipe_delivery(newest->delivery);
     remember_number(host, kept::epoch, newest->epoch);
 }

@@ -24,7 +24,8 @@ struct Judged {
 [[nodiscard]] std::string notice_of(const std::vector<Judged>& deliveries);
 
 /// Makes the newest one to take the node's own, and wipes what is to be wiped: durable on the root file system, then
-/// wiped where it lay, then its epoch is remembered. Repeated after a power cut at any point, it comes to the same end.
+/// wiped where it lay, then its epoch is remembered; the one that was there is overwritten. Repeated after a power cut
+/// at any point, it comes to the same end.
 void take_deliveries(Host& host);
 
 /// The node's own bundle, opened. It was believed when it came, so also if the trust that it has brought would not

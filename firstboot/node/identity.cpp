@@ -103,6 +103,8 @@ Outcome do_identity(Host& host, const Bundle& bundle) {
     if (!has_machine_id(host)) host.write(machine_id, new_machine_id(host), {0444, "root", "root"});
     if (!knows_itself(host, bundle)) add_to_hosts(host, bundle);
     if (!has_host_keys(host)) make_host_keys(host);
+    // Also those that an earlier attempt has made: whether they are durable cannot be asked.
+    host.sync(ssh);
     return ask_identity(host, bundle);
 }
 

@@ -28,8 +28,8 @@ struct Identity {
 };
 
 /// Takes a delivered bundle with a higher epoch (durable on the root file system, then wiped where it lay), then opens
-/// the node's own. An Outcome that waits means that there is no bundle, or that the clock has to come forward first;
-/// its notice names deliveries that were refused, and why. Throws Untrusted.
+/// the node's own. An Outcome that waits means that there is no bundle, that the clock has to come forward first, or
+/// that the bundle is for another machine; its notice names deliveries that were refused, and why. Throws Untrusted.
 struct Verification {
     Outcome outcome;
     std::optional<Identity> identity;  ///< nothing while waiting for a bundle
@@ -39,9 +39,12 @@ struct Verification {
 /// What has been handed over since: the run begins again if something is to be taken or wiped.
 struct Handover {
     bool ready = false;
+    bool newer = false;  ///< something is to be taken
     std::string notice;  ///< deliveries that would be refused, and why
 };
 [[nodiscard]] Handover look_for_delivery(Host& host);
+/// What a node that has refused its bundle needs from people.
+[[nodiscard]] std::string way_out(Host& host);
 
 /// hostname, machine-id, hosts, ssh host keys.
 [[nodiscard]] Outcome ask_identity(Host& host, const Bundle& bundle);

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "firstboot/bundle/error.hpp"
+#include "firstboot/node/board.hpp"
 #include "firstboot/node/deliveries.hpp"
 #include "firstboot/node/memory.hpp"
 #include "firstboot/node/node.hpp"
@@ -47,6 +48,8 @@ Outcome admitted(Host& host, const Opened& opened) {
             throw Untrusted("the bundle expired on " + utc(std::min(bundle.expires, opened.not_after)) +
                             "; hand over a new one, made with makina-image bundle create");
     }
+    // In the wrong machine nothing is touched.
+    if (const std::string objection = board_objection(host, bundle); !objection.empty()) return {false, objection};
     if (seen != bundle.epoch) remember_number(host, kept::epoch, bundle.epoch);
     return {true};
 }
@@ -82,9 +85,19 @@ Verification verify(Host& host) {
 
 Handover look_for_delivery(Host& host) {
     const std::vector<Judged> found = judged_deliveries(host);
-    const bool ready = std::any_of(found.begin(), found.end(),
-                                   [](const Judged& one) { return one.verdict != Judged::Verdict::refuse; });
-    return {ready, notice_of(found)};
+    const auto any = [&](const auto& rule) { return std::any_of(found.begin(), found.end(), rule); };
+    const bool ready = any([](const Judged& one) { return one.verdict != Judged::Verdict::refuse; });
+    const bool newer = any([](const Judged& one) { return one.verdict == Judged::Verdict::take; });
+    return {ready, newer, notice_of(found)};
+}
+
+std::string way_out(Host& host) {
+    try {
+        (void)card_trust(host);
+    } catch (const Error&) {
+        return "a new card: this one does not say any more whom it believes";
+    }
+    return "another bundle (makina-image bundle create): put makina.bundle on a USB stick or the boot partition";
 }
 
 }  // namespace makina

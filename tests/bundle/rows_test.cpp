@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -8,8 +10,10 @@
 #include "firstboot/bundle/error.hpp"
 #include "firstboot/bundle/payload.hpp"
 #include "firstboot/bundle/sealed.hpp"
+#include "firstboot/machine/files.hpp"
 #include "tests/bundle/bundles.hpp"
 #include "tests/bundle/refusals.hpp"
+#include "tests/unit/scratch.hpp"
 
 namespace makina {
 namespace {
@@ -100,11 +104,17 @@ TEST(Row7, MixesNoPayloadsOfTwoGenuineBundles) {
 
 TEST(Row8, GivesOutTheBytesThatWereVerified) {
     const forge::World world;
-    std::string sealed = world.sealed();
-    const Sealed verified = verify_seal(sealed, world.trust);
-    const Opened opened = open_sealed(sealed, world.trust);
-    // What lay there changes after it was looked at.
-    std::fill(sealed.begin(), sealed.end(), 'x');
+    const Scratch scratch;
+    const std::string genuine = world.sealed();
+    const auto file = scratch.write("var/lib/makina/bundle", genuine);
+    const auto read = [&] { return Files(scratch.path()).read(Bundle::path, Bundle::largest).value_or(""); };
+    const Sealed verified = verify_seal(read(), world.trust);
+    const Opened opened = open_sealed(read(), world.trust);
+    // What lies there changes after it was verified: in its place, and as another file.
+    std::fstream(file, std::ios::in | std::ios::out | std::ios::binary) << std::string(genuine.size(), 'x');
+    ASSERT_EQ(read(), std::string(genuine.size(), 'x'));
+    std::filesystem::rename(scratch.write("another", replaced(genuine, "a key", "A key")), file);
+    ASSERT_NE(refusal(read(), world.trust), "");
     EXPECT_EQ(verified.content, world.content);
     EXPECT_EQ(verified.signer, sha256(world.signer.der));
     EXPECT_EQ(opened.bundle, forge::worker_bundle());
@@ -166,6 +176,38 @@ TEST(Row9, HasDestinationsThatTheBundleCannotChoose) {
         const std::string sorted = std::string(kind.role) + " " + std::string(kind.name);
         EXPECT_LT(before, sorted);
         before = sorted;
+    }
+}
+
+/// Thousands of zeros in a few bytes, as gzip (RFC 1952): what an unpacker would make of a payload.
+std::string gzip_bomb() {
+    // One deflate block: a zero, and 258 zeros again and again (RFC 1951, 3.2.6).
+    std::string deflated("\x63\x60\x18\x05\xa3\x60\x14\x0c\x77\x00", 10);
+    return std::string("\x1f\x8b\x08\0\0\0\0\0\0\x03", 10) + deflated + std::string(8, '\0');
+}
+
+TEST(Row10, UnpacksNothingThatABundleBrings) {
+    const forge::World world;
+    Bundle bundle = forge::worker_bundle();
+    const std::string zstd("\x28\xb5\x2f\xfd\xa4\x00\x00\x00\x40\x4b\x00\x00\x00\x00\x01\x00", 16);
+    const std::string xz("\xfd\x37zXZ\0\0\x04\xe6\xd6\xb4\x46", 12);
+    bundle.payloads = {{"kubelet.crt", gzip_bomb()}, {"kubelet.key", zstd}, {"node.key", xz}};
+    EXPECT_EQ(open_sealed(world.sealed(bundle), world.trust).bundle.payloads, bundle.payloads);
+    // Neither is the whole: CompressedData (RFC 3274) is another type than signedData, and a packed file is none.
+    forge::Seal packed = forge::good_seal(world.content, world.signer);
+    packed.outer = "1.2.840.113549.1.9.16.1.9";
+    EXPECT_EQ(refusal(message(packed), world.trust), "the bundle's outer type is not signedData");
+    for (const std::string& bytes : {gzip_bomb(), zstd, xz}) {
+        EXPECT_EQ(refusal(bytes, world.trust), "the seal is not strict DER: the whole is cut off, or begins wrong");
+    }
+}
+
+TEST(Row10, GivesOutNoMoreThanItIsGiven) {
+    const forge::World world;
+    for (const std::size_t size : {std::size_t{1}, std::size_t{10'000}, std::size_t{60'000}}) {
+        const std::string sealed = world.sealed(forge::bundle_of_size(size));
+        const Opened opened = open_sealed(sealed, world.trust);
+        EXPECT_LT(encode(opened.bundle).size(), sealed.size());
     }
 }
 

@@ -207,7 +207,10 @@ std::map<std::string, std::string> snapshot(const fs::path& root) {
         if (::lstat(entry->path().c_str(), &facts) != 0) throw_system("looking at " + path);
         std::string& what = all[path];
         what = std::to_string(facts.st_mode) + " " + std::to_string(facts.st_uid) + ":" + std::to_string(facts.st_gid);
-        if (S_ISREG(facts.st_mode) && !is_new_each_time(path)) {
+        if (!S_ISREG(facts.st_mode)) continue;
+        if (is_new_each_time(path)) {
+            what += facts.st_size == 0 ? " empty" : " with content";
+        } else {
             what += " " + content_of(entry->path()).value_or("");
         }
     }

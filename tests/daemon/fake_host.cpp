@@ -65,7 +65,9 @@ std::optional<std::string> FakeHost::read(const std::string& path, std::size_t c
     const auto found = machine.files.find(path);
     if (found == machine.files.end() || found->second.kind != PathFacts::Kind::regular) return std::nullopt;
     if (found->second.content.size() > cap) throw Error(path + " is larger than it can be");
-    return found->second.content;
+    std::string content = found->second.content;
+    if (after_read) after_read(*this, path);
+    return content;
 }
 
 std::optional<PathFacts> FakeHost::look(const std::string& path) {
@@ -93,14 +95,45 @@ void FakeHost::write(const std::string& path, const std::string& content, const 
         },
         [&] {
             machine.files.erase(path + ".new");
+            if (has(path)) machine.freed.push_back(text(path));
             put(path, content, access);
+        });
+}
+
+void FakeHost::replace(const std::string& path, const std::string& content, const Access& access) {
+    if (!has(path)) return write(path, content, access);
+    change(
+        "replace " + path,
+        [&] {
+            // The new one is there, and the old one lies beside.
+            put(path + ".new", text(path), {0600, "root", "root"});
+            put(path, content, access);
+        },
+        [&] {
+            machine.files.erase(path + ".new");
+            put(path, content, access);
+            machine.trimmed = false;
+        });
+}
+
+void FakeHost::clear_beside(const std::string& path) {
+    if (!has(path + ".new")) return;
+    change(
+        "clear beside " + path, [] {},
+        [&] {
+            machine.files.erase(path + ".new");
+            machine.trimmed = false;
         });
 }
 
 void FakeHost::remove(const std::string& path) {
     if (!has(path)) return;
     change(
-        "remove " + path, [] {}, [&] { machine.files.erase(path); });
+        "remove " + path, [] {},
+        [&] {
+            machine.freed.push_back(text(path));
+            machine.files.erase(path);
+        });
 }
 
 void FakeHost::wipe(const std::string& path) {
@@ -115,6 +148,7 @@ void FakeHost::wipe(const std::string& path) {
             }
         },
         [&] {
+            machine.files.erase(path + ".new");
             machine.files.erase(path);
             machine.trimmed = false;
         });
@@ -137,6 +171,12 @@ void FakeHost::rename(const std::string& path, const std::string& name) {
             std::erase_if(machine.files, [&](const auto& one) { return is_below(one.first, path); });
             machine.files.merge(moved);
         });
+}
+
+void FakeHost::sync(const std::string& path) {
+    change(
+        "sync " + path, [] {},
+        [&] { std::erase_if(machine.unsynced, [&](const auto& file) { return file.rfind(path + "/", 0) == 0; }); });
 }
 
 void FakeHost::trim() {
@@ -245,6 +285,7 @@ void FakeHost::grow_root() {
 }
 
 Opened FakeHost::open_bundle(const std::string& sealed, const Trust& trust) {
+    bundles.push_back(sealed);
     const std::string_view text = sealed;
     const std::size_t end = text.find('\n');
     if (text.rfind(seal_line, 0) != 0 || end == std::string_view::npos) throw Untrusted("it is no sealed bundle");
@@ -261,6 +302,12 @@ Opened FakeHost::open_bundle(const std::string& sealed, const Trust& trust) {
         throw Untrusted("it is for " + bundle.node + ", and this is " + trust.node);
     }
     return opened;
+}
+
+std::vector<Delivery> FakeHost::deliveries() {
+    std::vector<Delivery> found = machine.deliveries;
+    if (after_read) after_read(*this, "");
+    return found;
 }
 
 void FakeHost::wipe_delivery(const Delivery& delivery) {
@@ -291,6 +338,10 @@ void FakeHost::publish(const Status& status) {
 void power_cycle(FakeMachine& machine) {
     machine.uptime = 5;
     machine.moment = {std::max<std::int64_t>(machine.boot_clock, 0), false};
+    for (const std::string& path : machine.unsynced) {
+        if (const auto file = machine.files.find(path); file != machine.files.end()) file->second.content.clear();
+    }
+    machine.unsynced.clear();
     machine.files["/proc/sys/kernel/hostname"].content = machine.files["/etc/hostname"].content;
     machine.files["/proc/modules"].content.clear();
     std::erase_if(machine.files, [](const auto& file) { return file.first.rfind("/run/", 0) == 0; });

@@ -30,7 +30,9 @@ using Program = std::function<Answer(FakeHost&, const std::vector<std::string>&)
 struct FakeMachine {
     std::map<std::string, FakeFile> files;  ///< of every file system, /proc and /sys among them
     std::uint64_t free = std::uint64_t{4} << 30;
-    bool trimmed = true;  ///< the card knows of every block whose file was wiped
+    bool trimmed = true;             ///< the card knows of every block whose file was wiped
+    std::set<std::string> unsynced;  ///< files that are empty after a power cut
+    std::vector<std::string> freed;  ///< contents of files that have gone without being overwritten
 
     Moment moment{1700000000, false};
     std::int64_t boot_clock = 0;  ///< what the clock says after power-on
@@ -68,6 +70,7 @@ class FakeHost final : public Host {
     std::optional<Accident> accident;
     std::map<std::string, std::function<void(FakeHost&)>> reloads;  ///< by service: what it does when it is told
     std::function<void(FakeHost&)> world;                           ///< called after each wait: what goes on outside
+    std::function<void(FakeHost&, const std::string&)> after_read;  ///< of a file, or of what is handed over ("")
     std::function<void(FakeHost&)> after_change;  ///< called after each change, also a half one: what must always hold
     std::function<Response(FakeHost&, const Request&)> network;  ///< who answers; none: nobody
     std::int64_t not_before = 0;                                 ///< of the signers' certificates
@@ -81,7 +84,8 @@ class FakeHost final : public Host {
     std::vector<Light> lights;
     std::set<std::string> states;  ///< every state that was ever published
     std::uint64_t published = 0;
-    std::string statement;  ///< what other nodes are told
+    std::vector<std::string> bundles;  ///< bundles that were opened, as they were sealed
+    std::string statement;             ///< what other nodes are told
 
     /// Something outside changes because the daemon asked for it; the power may go before it, or before the answer.
     void net_change(const std::string& what, const std::function<void()>& work) {
@@ -97,9 +101,12 @@ class FakeHost final : public Host {
     std::optional<PathFacts> look(const std::string& path) override;
     std::vector<std::string> list(const std::string& path) override;
     void write(const std::string& path, const std::string& content, const Access& access) override;
+    void replace(const std::string& path, const std::string& content, const Access& access) override;
+    void clear_beside(const std::string& path) override;
     void remove(const std::string& path) override;
     void wipe(const std::string& path) override;
     void rename(const std::string& path, const std::string& name) override;
+    void sync(const std::string& path) override;
     void trim() override;
     std::uint64_t free_bytes() override { return machine.free; }
 
@@ -136,7 +143,7 @@ class FakeHost final : public Host {
 
     // Bundles.
     Opened open_bundle(const std::string& sealed, const Trust& trust) override;
-    std::vector<Delivery> deliveries() override { return machine.deliveries; }
+    std::vector<Delivery> deliveries() override;
     void wipe_delivery(const Delivery& delivery) override;
 
     // People.

@@ -10,6 +10,7 @@
 #include "firstboot/bundle/handle.hpp"
 #include "firstboot/machine/disk.hpp"
 #include "firstboot/machine/ext4.hpp"
+#include "firstboot/machine/files.hpp"
 #include "tests/unit/scratch.hpp"
 
 namespace makina {
@@ -194,6 +195,39 @@ TEST_F(MachineDisk, ATableIsOneSector) {
     } catch (const Error& error) {
         EXPECT_STREQ(error.what(), "a partition table is one sector of 512 bytes");
     }
+}
+
+/// As the kernel counts them: what a file takes on its disk.
+std::uint64_t taken(const std::filesystem::path& file) {
+    struct stat facts {};
+    return stat(file.c_str(), &facts) == 0 ? static_cast<std::uint64_t>(facts.st_blocks) * 512 : 0;
+}
+
+TEST(MachineTrim, GoesInPartsBetweenWhichTheWatchdogHearsOfIt) {
+    if (geteuid() != 0 || !have_program("losetup")) GTEST_SKIP() << "loop devices need root";
+    const Scratch scratch;
+    const std::string card = (scratch.path() / "card").string();
+    std::ofstream(card).close();
+    std::filesystem::resize_file(card, std::uint64_t{1100} << 20);
+    run_checked({{"mkfs.ext4", "-q", card}});
+    const std::filesystem::path folder = scratch.path() / "root";
+    std::filesystem::create_directory(folder);
+    if (run({{"mount", "-o", "loop", card, folder.string()}}).status != 0) GTEST_SKIP() << "no loop device";
+    constexpr std::size_t secret = 8 << 20;
+    {
+        std::ofstream(folder / "secret") << std::string(secret, 's');
+        run_checked({{"sync", "-f", folder.string()}});
+        std::filesystem::remove(folder / "secret");
+        run_checked({{"sync", "-f", folder.string()}});
+    }
+    const std::uint64_t before = taken(card);
+    std::size_t parts = 0;
+    Files(folder).trim([&] { ++parts; });
+    const std::uint64_t after = taken(card);
+    ASSERT_EQ(umount2(folder.c_str(), 0), 0);
+    // Five of 256 MiB, and the one behind the end.
+    EXPECT_EQ(parts, 6U);
+    EXPECT_LE(after + secret, before);
 }
 
 TEST(MachineFolder, LooksLikeACardThatIsGrown) {

@@ -121,6 +121,50 @@ TEST_F(MachineFiles, RemovesWhatACutLeftBeside) {
     EXPECT_EQ(names_in(root_ / "etc"), "group one passwd ");
 }
 
+TEST_F(MachineFiles, OverwritesASecretThatAnotherReplaces) {
+    const std::string secret(20000, 's');
+    put(root_ / "etc/key", secret);
+    const Descriptor old(open((root_ / "etc/key").c_str(), O_RDONLY | O_CLOEXEC));
+    files().replace("/etc/key", "new", {0600, "root", "root"});
+    std::string bytes(secret.size() + 1, 'x');
+    ASSERT_EQ(pread(old.get(), bytes.data(), bytes.size(), 0), static_cast<ssize_t>(secret.size()));
+    bytes.resize(secret.size());
+    EXPECT_EQ(bytes, std::string(secret.size(), '\0'));
+    EXPECT_EQ(get(root_ / "etc/key"), "new");
+    EXPECT_EQ(mode_of(root_ / "etc/key"), 0600U);
+    EXPECT_EQ(names_in(root_ / "etc"), "group key passwd ");
+    files().replace("/etc/first", "whole", {});
+    EXPECT_EQ(get(root_ / "etc/first"), "whole");
+    put(outside_ / "target", "untouched");
+    std::filesystem::create_symlink(outside_ / "target", root_ / "etc/link");
+    files().replace("/etc/link", "new", {});
+    EXPECT_EQ(get(outside_ / "target"), "untouched");
+    EXPECT_EQ(get(root_ / "etc/link"), "new");
+    EXPECT_EQ(names_in(root_ / "etc"), "first group key link passwd ");
+}
+
+TEST_F(MachineFiles, OverwritesWhatACutLeftOfAReplacedSecret) {
+    put(root_ / "etc/key", "new");
+    put(root_ / "etc/.key.makina-new", "old");
+    const Descriptor old(open((root_ / "etc/.key.makina-new").c_str(), O_RDONLY | O_CLOEXEC));
+    files().clear_beside("/etc/key");
+    std::string bytes(4, 'x');
+    ASSERT_EQ(pread(old.get(), bytes.data(), bytes.size(), 0), 3);
+    EXPECT_EQ(bytes, std::string("\0\0\0x", 4));
+    EXPECT_EQ(get(root_ / "etc/key"), "new");
+    EXPECT_EQ(names_in(root_ / "etc"), "group key passwd ");
+    files().clear_beside("/etc/key");
+    files().clear_beside("/none/key");
+}
+
+TEST_F(MachineFiles, SyncsAFolderWithWhateverIsInIt) {
+    ASSERT_EQ(mkfifo((root_ / "etc/pipe").c_str(), 0600), 0);
+    std::filesystem::create_symlink("/nowhere", root_ / "etc/link");
+    std::filesystem::create_directory(root_ / "etc/below");
+    EXPECT_NO_THROW(files().sync("/etc"));
+    EXPECT_NO_THROW(files().sync("/none"));
+}
+
 TEST_F(MachineFiles, ReadsNoMoreThanTheCap) {
     put(root_ / "etc/long", std::string(100, 'x'));
     EXPECT_EQ(files().read("/etc/long", 100), std::string(100, 'x'));

@@ -84,7 +84,7 @@ class MachineStatus : public ::testing::Test {
             port_ = ntohs(address.sin_port);
         }
         server_.publish(documents.json, documents.html);
-        server_.open_page("127.0.0.1", port_);
+        server_.open_page({"127.0.0.1"}, port_);
     }
     static sockaddr_in loopback(std::uint16_t port) {
         sockaddr_in address{};
@@ -203,17 +203,42 @@ TEST_F(MachineStatus, NoiseHurtsNobody) {
 }
 
 TEST_F(MachineStatus, IsOnNoOtherAddress) {
-    EXPECT_THROW(server_.open_page("0.0.0.0", port_), Error);
-    EXPECT_THROW(server_.open_page("", port_), Error);
+    EXPECT_THROW(server_.open_page({"0.0.0.0"}, port_), Error);
+    EXPECT_THROW(server_.open_page({""}, port_), Error);
     const Descriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_in address = loopback(port_);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
     EXPECT_NE(connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
 }
 
+TEST_F(MachineStatus, MayBeOnSeveralAddressesAndLeavesThem) {
+    const auto answers = [&](std::uint32_t last) {
+        const Descriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        sockaddr_in address = loopback(port_);
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK - 1 + last);
+        return connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+    };
+    const auto answers_soon = [&](std::uint32_t last, bool wanted) {
+        for (int attempt = 0; attempt < 100 && answers(last) != wanted; ++attempt) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        }
+        return answers(last);
+    };
+    server_.open_page({"127.0.0.2", "127.0.0.1", "127.0.0.3"}, port_);
+    for (const std::uint32_t last : {1, 2, 3}) EXPECT_TRUE(answers_soon(last, true)) << last;
+    expect_alive();
+    server_.open_page({"127.0.0.1", "127.0.0.3"}, port_);
+    EXPECT_FALSE(answers_soon(2, false));
+    EXPECT_TRUE(answers(3));
+    expect_alive();
+    server_.open_page({}, port_);
+    EXPECT_FALSE(answers_soon(1, false));
+    EXPECT_EQ(ask_status(scratch_.path()), documents.json);
+}
+
 TEST_F(MachineStatus, MayBeOnAnAddressThatIsNotThereYet) {
     // TEST-NET-1 of RFC 5737 is nobody's.
-    EXPECT_NO_THROW(server_.open_page("192.0.2.7", port_));
+    EXPECT_NO_THROW(server_.open_page({"192.0.2.7"}, port_));
 }
 
 TEST(MachineAskStatus, ReadsWhatTheLastDaemonLeft) {

@@ -148,8 +148,7 @@ TEST_P(Role, IsNeverJoinedWhileACardCannotBeWritten) {
             }
             count("fault_points");
             power_cycle(machine);
-            const auto host = host_of(machine, role);
-            run_to_end(*host);
+            expect_same_end(role, machine, expected, "for ever from " + std::to_string(at));
             if (HasFailure()) {
                 count("fault_points_failed");
                 FAIL() << "for ever from " << at << ": " << changes.at(at - 1);

@@ -56,6 +56,8 @@ Answer make_host_keys(FakeHost& host, const std::vector<std::string>&) {
         if (host.has(path)) continue;
         host.put(path, "private " + kind + "\n", {0600, "root", "root"});
         host.put(path + ".pub", "public " + kind + "\n");
+        // ssh-keygen leaves that to the kernel.
+        host.machine.unsynced.insert({path, path + ".pub"});
     }
     return {};
 }
@@ -222,6 +224,7 @@ void expect_truth(const FakeHost& host, const Bundle& mark, const std::string& r
     const FakeMachine& machine = host.machine;
     EXPECT_EQ(host.text("/etc/hostname"), mark.node + "\n");
     EXPECT_TRUE(host.has("/etc/ssh/ssh_host_ed25519_key"));
+    EXPECT_TRUE(machine.unsynced.empty()) << *machine.unsynced.begin() << " would not outlast a power cut";
     EXPECT_EQ(machine.disk.file_system_sectors, machine.disk.root_sectors / 8 * 8);
     EXPECT_GE(machine.moment.now, mark.issued);
     EXPECT_TRUE(keys_are_placed(host, bundle_of(role, mark.epoch)));
@@ -243,6 +246,9 @@ void expect_no_stray_secret(const FakeHost& host, const std::string& role) {
                              });
         EXPECT_TRUE(allowed) << "a secret in " << path;
         EXPECT_EQ(file.access.mode & 077, 0U) << path << " can be read by others";
+    }
+    for (const std::string& content : host.machine.freed) {
+        EXPECT_EQ(content.find("secret of "), std::string::npos) << "a secret was freed and not overwritten";
     }
 }
 

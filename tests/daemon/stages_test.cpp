@@ -71,6 +71,15 @@ TEST(Identity, MakesHostKeysAnewThatAPowerCutLeftEmpty) {
     }
 }
 
+TEST(Identity, HostKeysOutlastAPowerCut) {
+    Bench bench("gateway");
+    EXPECT_TRUE(do_identity(*bench.host, bundle_of("gateway")).done);
+    power_cycle(bench.machine);
+    for (const char* const file : {"/etc/ssh/ssh_host_rsa_key", "/etc/ssh/ssh_host_ed25519_key.pub"}) {
+        EXPECT_NE(bench.host->text(file), "") << file;
+    }
+}
+
 TEST(Identity, NamesAFaultOfSshKeygen) {
     Bench bench("gateway");
     bench.host->programs["ssh-keygen"] = [](FakeHost&, const std::vector<std::string>&) {
@@ -237,6 +246,42 @@ TEST(Preflight, KnowsTheBoardsOfEachFamily) {
     }
 }
 
+TEST(Verify, InTheWrongMachineNothingIsTouched) {
+    for (const std::string& role : roles()) {
+        FakeMachine machine = new_machine(role);
+        Bundle bundle = bundle_of(role);
+        bundle.serial = "10000000abcdef01";
+        machine.files[kept::bundle].content = seal(bundle, first_signer());
+        machine.serial = "10000000abcdef02";
+        const FakeMachine before = machine;
+        const auto host = host_of(machine, role);
+        host->after_change = nullptr;
+        host->stop_at = a_day;
+        EXPECT_EQ(run(*host, {}), Ending::stopped);
+        EXPECT_EQ(host->statuses.back().state, "waiting");
+        EXPECT_EQ(host->statuses.back().stage, "verify");
+        EXPECT_EQ(host->statuses.back().waiting_for,
+                  "the board with the serial number 10000000abcdef01: this one has 10000000abcdef02");
+        EXPECT_EQ(host->changes, std::vector<std::string>{"set clock"});
+        EXPECT_EQ(machine.files, before.files);
+        EXPECT_EQ(host->statement, "");
+        // The board is changed for the right one.
+        machine.serial = "10000000abcdef01";
+        power_cycle(machine);
+        const auto next = host_of(machine, role);
+        next->after_change = nullptr;
+        run_to_end(*next);
+    }
+}
+
+TEST(Verify, AJoinedNodeMayMoveToAnotherBoard) {
+    FakeMachine machine = new_machine("worker");
+    run_to_end(*host_of(machine, "worker"));
+    machine.model = "Raspberry Pi 3 Model B Rev 1.2";
+    power_cycle(machine);
+    run_to_end(*host_of(machine, "worker"));
+}
+
 TEST(Preflight, HoldsABoundCardToItsBoard) {
     Bundle bundle = bundle_of("gateway");
     bundle.serial = "10000000abcdef01";
@@ -341,7 +386,7 @@ TEST(Keys, AreWrittenOnlyIfTheyDiffer) {
             bench.host->after_change = nullptr;
             EXPECT_EQ(ask_keys(*bench.host, bundle).waiting_for, "the keys node.key");
             EXPECT_TRUE(do_keys(*bench.host, bundle).done);
-            EXPECT_EQ(bench.host->changes, std::vector<std::string>{"write " + key});
+            EXPECT_EQ(bench.host->changes, std::vector<std::string>{"replace " + key});
         }
     }
 }

@@ -126,15 +126,21 @@ TEST_F(KeysCommand, FinishesNoRotationThatLeavesACardBehind) {
     for (const char* const node : {"worker-1", "master-1", "gateway-1"}) issue(node);
     (void)output({"keys", "rotate"});
     const std::string refused = refusal({"keys", "rotate", "--finish"});
-    EXPECT_EQ(refused.rfind("1 makina-image: the newest cards of gateway-1, master-1 and worker-1 would believe no "
-                            "signer any more: hand over a bundle (makina-image bundle create --role gateway-1) or "
-                            "write a new card (makina-image build --role gateway-1), ",
+    EXPECT_EQ(refused.rfind("1 makina-image: the newest cards of gateway-1, master-1 and worker-1 might believe no "
+                            "signer any more: hand over a bundle (makina-image bundle create --role gateway-1) and "
+                            "have makina-image watch see that the node has joined with it, or write a new card "
+                            "(makina-image build --role gateway-1), ",
                             0),
               0U)
         << refused;
     issue("gateway-1");
     (void)output({"bundle", "create", "--role", "master-1", "--output", (scratch_ / "makina.bundle").string()});
-    EXPECT_EQ(refusal({"keys", "rotate", "--finish"}).rfind("1 makina-image: the newest card of worker-1 would", 0),
+    const std::string in_a_drawer = refusal({"keys", "rotate", "--finish"});
+    EXPECT_EQ(in_a_drawer.rfind("1 makina-image: the newest cards of master-1 and worker-1 might", 0), 0U)
+        << in_a_drawer;
+    const std::string id = Keys(folder(), "makina", "").cluster_id();
+    EXPECT_EQ(Keys::note_taken(folder(), id, {{"master-1", "control-plane", 2}}).size(), 1U);
+    EXPECT_EQ(refusal({"keys", "rotate", "--finish"}).rfind("1 makina-image: the newest card of worker-1 might", 0),
               0U);
     EXPECT_EQ(Json::parse(output({"keys", "show", "--json"}))["keys"].size(), 10U);
     EXPECT_EQ(refusal({"keys", "rotate", "--leave-behind"}).substr(0, 2), "2 ");

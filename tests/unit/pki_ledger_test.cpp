@@ -43,13 +43,14 @@ TEST(Ledger, ReadsWhatItWrote) {
 TEST(Ledger, RemembersWhatHasFormedAndTheNewestFormation) {
     const std::string text =
         ledger_of(line() + line(2, "2") + "formation " + hex32 + " 1\nfounders control-plane a,b\n" +
-                  "founders etcd c\nformed control-plane 5\nformed etcd 7\n");
+                  "founders etcd c\nformed control-plane 5\nformed etcd 7\ntaken lb-1 3\ntaken worker-1 2\n");
     const Ledger ledger = decode_ledger(text);
     EXPECT_EQ(ledger.formation, hex32);
     EXPECT_EQ(ledger.formation_from, 1U);
     EXPECT_EQ(ledger.founders,
               (std::map<std::string, std::vector<std::string>>{{"control-plane", {"a", "b"}}, {"etcd", {"c"}}}));
     EXPECT_EQ(ledger.formed, (std::map<std::string, std::int64_t>{{"control-plane", 5}, {"etcd", 7}}));
+    EXPECT_EQ(ledger.taken, (std::map<std::string, std::uint64_t>{{"lb-1", 3}, {"worker-1", 2}}));
     EXPECT_EQ(encode(ledger), text);
     EXPECT_EQ(ledger.snapshot, "");
     const std::string restored = ledger_of("formation " + hex32 + " 0 " + hex64 + "\n");
@@ -71,6 +72,11 @@ TEST(Ledger, RemembersWhatHasFormedAndTheNewestFormation) {
              {"formed king 1\n", "what has formed is a role and a time, line 2"},
              {"formed etcd soon\n", "the forming is no time, line 2"},
              {"formed etcd 1\nformed etcd 2\n", "the roles do not ascend, line 3"},
+             {"taken worker-1\n", "what was taken is a node and an epoch, line 2"},
+             {"taken worker-1 0\n", "what was taken is a node and an epoch, line 2"},
+             {"taken Worker 1\n", "what was taken is a node and an epoch, line 2"},
+             {"taken worker-1 1\ntaken lb-1 1\n", "the nodes do not ascend, line 3"},
+             {"taken lb-1 1\nformed etcd 1\n", "\"end\" is expected, line 3"},
              {"formed etcd 1\n" + line(), "\"end\" is expected, line 3"}}) {
         try {
             (void)decode_ledger(ledger_of(lines));

@@ -108,6 +108,49 @@ TEST_F(Rotation, HandsNothingToACardThatTheOldAuthorityAloneCouldReach) {
     EXPECT_FALSE(believes(decode_trust(old.trust), fresh_one));
 }
 
+TEST_F(Rotation, LeavesACardBehindUntilItIsSeenToHaveTakenItsBundle) {
+    using Nodes = std::vector<std::string>;
+    const auto seen = [&](std::uint64_t epoch) {
+        const std::string id = keys_.cluster_id();
+        { const Keys closed = std::move(keys_); }
+        const std::size_t news = Keys::note_taken(scratch_ / "keys", id, {{"gateway-1", "gateway", epoch}}).size();
+        keys_ = Keys(scratch_ / "keys", "makina", "");
+        return news;
+    };
+    const Issued old = card();
+    (void)handed();
+    EXPECT_EQ(keys_.left_behind(), Nodes{}) << "no rotation is under way";
+    keys_.rotate_signer(now);
+    EXPECT_EQ(keys_.left_behind(), Nodes{"gateway-1"});
+    // It may lie in a drawer.
+    const Issued in_a_drawer = handed();
+    const Issued brought_it = handed();
+    EXPECT_EQ(keys_.left_behind(), Nodes{"gateway-1"});
+    // What the card has had before, or was made with, or what nobody issued, is no news and proves nothing.
+    EXPECT_EQ(seen(2), 1U);
+    for (const std::uint64_t epoch : {1, 2, 9}) EXPECT_EQ(seen(epoch), 0U) << epoch;
+    EXPECT_EQ(keys_.left_behind(), Nodes{"gateway-1"});
+    EXPECT_EQ(seen(in_a_drawer.epoch), 1U);
+    EXPECT_EQ(keys_.left_behind(), Nodes{});
+    EXPECT_EQ(seen(brought_it.epoch), 1U);
+    EXPECT_EQ(seen(in_a_drawer.epoch), 0U);
+    EXPECT_EQ(keys_.left_behind(), Nodes{});
+    EXPECT_EQ(Keys::note_taken(scratch_ / "nothing", keys_.cluster_id(), {{"gateway-1", "gateway", 4}}).size(), 0U);
+}
+
+TEST_F(Rotation, LeavesNoCardBehindThatWasMadeInIt) {
+    using Nodes = std::vector<std::string>;
+    (void)card();
+    keys_.rotate_signer(now);
+    (void)card();
+    EXPECT_EQ(keys_.left_behind(), Nodes{});
+    // A bundle for that card changes nothing about it.
+    (void)handed();
+    EXPECT_EQ(keys_.left_behind(), Nodes{});
+    (void)keys_.issue(recipient("worker-1", "worker"), true, now, year, "card");
+    EXPECT_EQ(keys_.left_behind(), Nodes{});
+}
+
 TEST_F(Rotation, NamesACompromisedSignerToEveryCard) {
     const Issued stolen = card();
     keys_.rotate_signer(now);

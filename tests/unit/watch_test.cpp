@@ -5,10 +5,13 @@
 
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <tuple>
 
 #include "builder/commands/watch.hpp"
 #include "tests/unit/clusters.hpp"
 #include "tests/unit/http_server.hpp"
+#include "tests/unit/keyrings.hpp"
+#include "tests/unit/scratch.hpp"
 
 namespace makina {
 namespace {
@@ -161,6 +164,39 @@ TEST_F(WatchCommand, ForProgramsIsAnObjectALine) {
     EXPECT_THAT(shown(1),
                 HasSubstr(R"({"node":"worker-2","role":"worker","reached":false,"fault":"connection refused",)"
                           R"("status":null})"));
+}
+
+TEST_F(WatchCommand, NotesWhoHasTakenABundleThatWasHandedOver) {
+    const Scratch scratch;
+    options_.keys = scratch / "keys";
+    std::string id;
+    {
+        Keys keys = keyrings::fresh(options_.keys);
+        id = keys.cluster_id();
+        (void)keys.issue(keyrings::recipient("worker-1", "worker"), true, keyrings::now, keyrings::year, "card");
+        keys.rotate_signer(keyrings::now);
+        (void)keys.issue(keyrings::recipient("worker-1", "worker"), false, keyrings::now, keyrings::year, "stick");
+    }
+    const auto left_behind = [&] { return Keys(options_.keys, "makina", "").left_behind().size(); };
+    for (const auto& [cluster, state, epoch, left] :
+         {std::tuple(id, "joined", "1", 1U), std::tuple(id, "working", "2", 1U),
+          std::tuple(std::string(32, 'a'), "joined", "2", 1U), std::tuple(id, "joined", "2", 0U)}) {
+        const std::string body = R"({"node":"worker-1","state":")" + std::string(state) + R"(","epoch":)" + epoch +
+                                 R"(,"cluster_id":")" + cluster + "\"}";
+        const HttpServer node({{"/status.json", {.body = body}}});
+        profile_.nodes.clear();
+        add("worker-1", port_of(node));
+        (void)shown(state == std::string("joined") ? 0 : 1);
+        EXPECT_EQ(left_behind(), left) << body;
+    }
+}
+
+TEST_F(WatchCommand, SaysWhyANodeIsRefusedAndWhatItNeeds) {
+    const HttpServer refused({{"/status.json",
+                               {.body = R"({"node":"","state":"refused","stage":"verify","waiting_for":"another )"
+                                        R"(bundle","last_error":"its signer is revoked"})"}}});
+    add("worker-1", port_of(refused));
+    EXPECT_EQ(shown(1), "worker-1 refused at verify: its signer is revoked; it needs another bundle\n");
 }
 
 TEST_F(WatchCommand, SucceedsOnlyIfAllHaveJoined) {
