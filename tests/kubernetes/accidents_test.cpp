@@ -45,7 +45,7 @@ void new_card_loses_power(Round& round, std::size_t n) {
 
 void second_control_plane_dies(Round& round, std::size_t n) {
     round.cut_power(nth(n + 1));
-    round.pass(30, nth(n + 2));
+    round.pass(30);
     round.boot(nth(n + 1));
 }
 
@@ -80,7 +80,7 @@ TEST_P(Accidents, EndWell) {
         const Moment& moment = accident.moments[n];
         round.replace(nth(n), [&] {
             round.wait_until_it_waits(nth(n), moment.waiting_for);
-            round.pass(round.chance(moment.from, moment.to), nth(n + 2));
+            round.pass(round.chance(moment.from, moment.to));
             accident.happen(round, n);
         });
         figures::count(accident.figure);
