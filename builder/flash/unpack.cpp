@@ -88,8 +88,8 @@ class Packed : public Unpacking {
 class Xz : public Packed {
   public:
     explicit Xz(std::unique_ptr<PlainFile> file) : Packed(std::move(file)) {
-        // glibc keeps large pieces that a thread has freed, each thread its own, once it has seen them come and go: that
-        // was 25 MiB more than the limit below. Pieces of this size go back to the kernel.
+        // glibc keeps large pieces that a thread has freed, each thread its own, once it has seen them come and go:
+        // that was 25 MiB more than the limit below. Pieces of this size go back to the kernel.
         mallopt(M_MMAP_THRESHOLD, 1 << 20);
         lzma_mt options{};
         options.flags = LZMA_CONCATENATED;

@@ -23,7 +23,6 @@ Bundle next_bundle(Cluster& cluster, const std::string& node) {
     return open_sealed(issued.sealed, decode_trust(issued.trust)).bundle;
 }
 
-
 std::string kubeconfig(const std::string& api, const Credential& authority, const Holder& subject) {
     const Credential own = make_leaf(subject, Usage::client, authority, std::time(nullptr));
     return "apiVersion: v1\nkind: Config\nclusters:\n- name: lab\n  cluster:\n    server: https://" + api +

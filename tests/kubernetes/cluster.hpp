@@ -36,8 +36,8 @@ struct Member {
 /// the kubeadm, kubectl and control plane of a folder. The kubelet and its container runtime are stand-ins.
 class Cluster {
   public:
-    /// `folder` is below lab::workshop(); `programs` has Kubernetes' programs, real or scripted. The keys were made `age`
-    /// seconds ago.
+    /// `folder` is below lab::workshop(); `programs` has Kubernetes' programs, real or scripted. The keys were made
+    /// `age` seconds ago.
     Cluster(Profile profile, const fs::path& folder, fs::path programs, std::int64_t age = 0);
 
     /// As lab::Cluster::new_card: the node's next card, the power off.

@@ -54,9 +54,9 @@ class Round {
     std::string where_;
     Cluster cluster_;
     std::map<std::string, double> powered_on_;
-    std::string replaced_;    ///< the node that is being replaced; empty for none
-    double looked_ = 0;       ///< when etcd's members were asked for
-    double answered_ = 0;     ///< when somebody answered last
+    std::string replaced_;  ///< the node that is being replaced; empty for none
+    double looked_ = 0;     ///< when etcd's members were asked for
+    double answered_ = 0;   ///< when somebody answered last
 };
 
 }  // namespace makina::kubernetes
