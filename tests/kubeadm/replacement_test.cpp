@@ -98,6 +98,11 @@ TEST_F(ControlPlaneReplacement, TriesAgainAfterAFaultAtEveryStep) {
     fail_everywhere("cases");
 }
 
+TEST_F(ControlPlaneReplacement, BeginsAgainWhenKubeadmHasHungAtAnyOfItsPhases) {
+    patience = 9000;
+    hang_everywhere("cases", "kubeadm", 1500);
+}
+
 TEST_F(ControlPlaneReplacement, BeginsAnewIfAPowerCutHasEmptiedWhatKubeadmWrote) {
     for (const std::string path : {"/etc/kubernetes/kubelet.conf", "/var/lib/kubelet/config.yaml"}) {
         begin_anew();
