@@ -87,6 +87,27 @@ TEST_P(Accidents, EndWell) {
     }
 }
 
+/// All of them in one replacement, the machine and what kubelet has started on it go on.
+TEST(DaemonAlone, GoesOnWithAReplacementHoweverOftenItIsKilled) {
+    if (const std::string reason = why_not(); !reason.empty()) GTEST_SKIP() << reason;
+    if (!figures::long_form()) return;
+    // How far the last ones find it is left to chance: a join that was cut off late is not begun again.
+    const std::vector<Moment> moments = {{the_death, 0, 10}, {the_removal, 0, 1}, {kubeadm, 0, 4}, {kubeadm, 4, 8},
+                                         {"", 8, 14},        {"", 8, 14},         {"", 8, 14}};
+    Round round(control_planes_alone(), 300);
+    round.form();
+    round.replace("master-1", [&] {
+        for (const Moment& moment : moments) {
+            round.wait_until_it_waits("master-1", moment.waiting_for);
+            round.pass(round.chance(moment.from, moment.to));
+            if (round.has_joined("master-1")) return;
+            round.kill_daemon("master-1");
+            figures::count("daemon_kills");
+            if (::testing::Test::HasFailure()) return;
+        }
+    });
+}
+
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Accidents);
 INSTANTIATE_TEST_SUITE_P(Kinds, Accidents, ::testing::ValuesIn(accidents()),
                          [](const auto& each) { return std::string(each.param.name); });

@@ -192,8 +192,8 @@ std::vector<Member> Cluster::members(const std::string& master) const {
 
 std::vector<std::string> Cluster::known_members(const std::string& master) const {
     const std::string pki = "/etc/kubernetes/pki/etcd/";
-    const Result result = machine(master).run({"curl", "--silent", "--max-time", "5", "--cacert", pki + "ca.crt",
-                                               "--cert", pki + "peer.crt", "--key", pki + "peer.key",
+    const Result result = machine(master).run({"curl", "--silent", "--http1.1", "--max-time", "5", "--cacert",
+                                               pki + "ca.crt", "--cert", pki + "peer.crt", "--key", pki + "peer.key",
                                                "https://" + lab_.address(master) + ":2380/members"});
     std::vector<std::string> names;
     const Json json = Json::parse(result.output, nullptr, false);

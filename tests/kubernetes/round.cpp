@@ -178,6 +178,17 @@ void Round::expect_no_other_member() {
     EXPECT_LT(lab::steady_seconds() - answered_, longest_silence) << where_ << ": " << replaced_ << ": no etcd answers";
 }
 
+void Round::kill_daemon(const std::string& node) {
+    lab::Machine& machine = cluster_.machine(node);
+    // A program's name has 15 letters at most.
+    const Result killed = machine.run({"pkill", "-KILL", "makina-firstboo"});
+    EXPECT_EQ(killed.status, 0) << where_ << ": " << node << " has no daemon";
+    // What it said is not to be taken for what the next one says.
+    fs::remove(machine.file("/run/makina/status.json"));
+    pass(5);
+    machine.start_daemon();
+}
+
 void Round::pass(double seconds) {
     const double end = lab::steady_seconds() + seconds;
     (void)becomes_true(seconds, [&] { return lab::steady_seconds() >= end; });

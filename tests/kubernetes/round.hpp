@@ -35,6 +35,9 @@ class Round {
     void wait_until_it_waits(const std::string& node, const std::string& words);
     void pass(double seconds);
     void cut_power(const std::string& node) { cluster_.machine(node).power_off(); }
+    [[nodiscard]] bool has_joined(const std::string& node) { return cluster_.lab().have_joined({node}); }
+    /// The daemon alone, and what it runs; systemd starts it again.
+    void kill_daemon(const std::string& node);
     /// The same card, with power again.
     void boot(const std::string& node);
     [[nodiscard]] double chance(double from, double to) { return std::uniform_real_distribution(from, to)(random_); }
