@@ -254,6 +254,24 @@ TEST(Kubeadm, WhatItRefusedBeforeItBeganItIsAskedAgain) {
     EXPECT_LE(failures, 0);
 }
 
+TEST(Kubeadm, UndoesAJoinAtTheRuntimeAtWhichItWasBegun) {
+    FakeMachine machine = new_machine("worker");
+    const auto host = host_of(machine, "worker");
+    int failures = 1;
+    fail_to("join", *host, failures, "[ERROR Any]: something\n");
+    int resets = 0;
+    host->programs["kubeadm"] = [&, next = host->programs["kubeadm"]](FakeHost& one,
+                                                                      const std::vector<std::string>& argv) {
+        if (argv.at(1) == "reset") {
+            ++resets;
+            EXPECT_THAT(argv, testing::Contains("--cri-socket=unix:///run/containerd/containerd.sock"));
+        }
+        return next(one, argv);
+    };
+    run_to_end(*host);
+    EXPECT_EQ(resets, 1);
+}
+
 TEST(Kubeadm, RestsLongerEachTimeItFails) {
     for (const std::string command : {"init", "join"}) {
         const std::string role = command == "init" ? "control-plane" : "worker";

@@ -80,6 +80,9 @@ void Round::form() {
     std::vector<std::string> order;
     for (const Node& node : profile().nodes) order.push_back(node.name);
     for (const std::string& node : order) cluster_.new_card(node);
+    for (const std::string& master : masters) {
+        EXPECT_THAT(bundle_on(cluster_.machine(master)).genesis, Not(IsEmpty())) << where_ << ": " << master;
+    }
     std::shuffle(order.begin(), order.end(), random_);
     permute_masters(order, seed_);
     for (const std::string& node : order) {
