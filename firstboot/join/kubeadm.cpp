@@ -24,6 +24,9 @@ constexpr std::size_t largest = std::size_t{256} << 10;
 /// kubeadm itself gives the control plane ten minutes, which SD cards and a first pull of images need.
 constexpr unsigned patience = 1500;
 constexpr const char* kubelet_conf = "/etc/kubernetes/kubelet.conf";
+/// As init.yaml and join.yaml have it. A reset that is not told looks for a socket, and without one asks Docker, which
+/// leaves the pods running: kubeadm 1.20, cmd/kubeadm/app/util/runtime.
+constexpr const char* runtime = "--cri-socket=unix:///run/containerd/containerd.sock";
 constexpr const char* discovery = "/etc/kubernetes/makina/discovery.conf";
 
 const Access root_only = {0600, "root", "root"};
@@ -105,7 +108,7 @@ void run_join(Host& host, const Credentials& identity, const ApiServer& server, 
 }
 
 void undo_join(Host& host, const Bundle& bundle) {
-    run_kubeadm(host, {"reset", "--force", "--skip-phases=remove-etcd-member"});
+    run_kubeadm(host, {"reset", "--force", runtime, "--skip-phases=remove-etcd-member"});
     place(host, bundle);
 }
 

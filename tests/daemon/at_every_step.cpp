@@ -54,16 +54,38 @@ void AtEveryStep::fail_everywhere(const std::string& figure) {
     const std::vector<std::string> steps = undisturbed_steps();
     for (const Kind kind : {Kind::fail_before, Kind::fail_after}) {
         for (std::size_t at = 1; at <= steps.size(); ++at) {
-            const std::string where = "fault at " + std::to_string(at) + ": " + steps[at - 1];
-            begin_anew();
-            const auto host = powered_on();
-            host->accident = Accident{kind, at};
-            EXPECT_EQ(run_for(*host), Ending::joined) << where << "\n" << host->lines.back();
-            expect_done(where);
-            count(figure);
-            if (HasFailure()) return count(figure + "_failed");
+            expect_over({kind, at}, "fault at " + std::to_string(at) + ": " + steps[at - 1], figure);
+            if (HasFailure()) return;
         }
     }
+}
+
+void AtEveryStep::hang_everywhere(const std::string& figure, const std::string& program, std::int64_t seconds) {
+    const std::vector<std::string> steps = undisturbed_steps();
+    std::size_t found = 0;
+    for (std::size_t at = 1; at <= steps.size(); ++at) {
+        const std::string& step = steps[at - 1];
+        if (!step.starts_with(program + " ") && !step.starts_with("run " + program + " ")) continue;
+        ++found;
+        for (const Kind kind : {Kind::hang_before, Kind::hang_after}) {
+            const std::string where = "hanging at " + std::to_string(at) + ": " + step;
+            expect_over({kind, at}, where, figure);
+            EXPECT_GE(machine.uptime, seconds) << where;
+            count("hangs");
+            if (HasFailure()) return;
+        }
+    }
+    EXPECT_GE(found, 2U);
+}
+
+void AtEveryStep::expect_over(const Accident& accident, const std::string& where, const std::string& figure) {
+    begin_anew();
+    const auto host = powered_on();
+    host->accident = accident;
+    EXPECT_EQ(run_for(*host), Ending::joined) << where << "\n" << host->lines.back();
+    expect_done(where);
+    count(figure);
+    if (HasFailure()) count(figure + "_failed");
 }
 
 void ThirdCard::begin_anew() {

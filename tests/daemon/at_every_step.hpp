@@ -31,9 +31,13 @@ class AtEveryStep : public ::testing::Test {
     void cut_everywhere(const std::string& figure, const std::string& from = "");
     /// Each step fails once, before and after it was done.
     void fail_everywhere(const std::string& figure);
+    /// The program hangs once before and after each of its steps, until it is given up after so many seconds.
+    void hang_everywhere(const std::string& figure, const std::string& program, std::int64_t seconds);
 
   private:
     std::vector<std::string> undisturbed_steps();
+    /// The accident happens once, the power stays; all ends well.
+    void expect_over(const Accident& accident, const std::string& where, const std::string& figure);
 };
 
 /// A card for the third of three nodes of a role, whose etcd the dead one was a member of.

@@ -41,6 +41,7 @@ void FakeHost::change(const std::string& what, const std::function<void()>& half
     const std::size_t number = changes.size();
     if (fails(Accident::Kind::cut_before, number)) throw Cut{};
     if (fails(Accident::Kind::fail_before, number)) throw Error(what + ": " + accident->error);
+    if (fails(Accident::Kind::hang_before, number)) throw Hang{};
     if (fails(Accident::Kind::cut_half_done, number)) {
         half();
         if (after_change) after_change(*this);
@@ -50,6 +51,7 @@ void FakeHost::change(const std::string& what, const std::function<void()>& half
     if (after_change) after_change(*this);
     if (fails(Accident::Kind::cut_after, number)) throw Cut{};
     if (fails(Accident::Kind::fail_after, number)) throw Error(what + ": " + accident->error);
+    if (fails(Accident::Kind::hang_after, number)) throw Hang{};
 }
 
 void FakeHost::put(const std::string& path, const std::string& content, const Access& access) {
@@ -184,7 +186,14 @@ void FakeHost::trim() {
         "trim", [] {}, [&] { machine.trimmed = true; });
 }
 
-Answer FakeHost::run(const std::vector<std::string>& argv, unsigned) {
+/// What a program that hangs comes to: SIGTERM when its time is over. The world goes on meanwhile.
+Answer FakeHost::give_up(unsigned seconds) {
+    const std::int64_t end = machine.uptime + seconds;
+    while (machine.uptime < end) (void)wait(1);
+    return {128 + 15, "", ""};
+}
+
+Answer FakeHost::run(const std::vector<std::string>& argv, unsigned seconds) {
     const auto program = programs.find(argv.at(0));
     if (program == programs.end()) return {127, "", "no program " + argv[0]};
     if (only_asks(argv)) {
@@ -193,12 +202,16 @@ Answer FakeHost::run(const std::vector<std::string>& argv, unsigned) {
     }
     Answer answer;
     const auto half = halves.find(argv[0]);
-    change(
-        "run" + joined(argv),
-        [&] {
-            if (half != halves.end()) half->second(*this);
-        },
-        [&] { answer = program->second(*this, argv); });
+    try {
+        change(
+            "run" + joined(argv),
+            [&] {
+                if (half != halves.end()) half->second(*this);
+            },
+            [&] { answer = program->second(*this, argv); });
+    } catch (const Hang&) {
+        return give_up(seconds);
+    }
     return answer;
 }
 

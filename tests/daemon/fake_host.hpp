@@ -15,6 +15,9 @@ namespace makina::test {
 /// The power has gone. No std::exception, so that nothing in the daemon can catch it.
 struct Cut {};
 
+/// A program does nothing more. No std::exception, so that no program's stand-in can catch it.
+struct Hang {};
+
 struct FakeFile {
     std::string content;
     Access access;
@@ -51,7 +54,15 @@ struct FakeMachine {
 
 /// What happens to the n-th change, counted from 1.
 struct Accident {
-    enum class Kind { cut_before, cut_half_done, cut_after, fail_before, fail_after } kind = Kind::cut_before;
+    enum class Kind {
+        cut_before,
+        cut_half_done,
+        cut_after,
+        fail_before,
+        fail_after,
+        hang_before,  ///< the program that makes the change does nothing more, until it is given up
+        hang_after
+    } kind = Kind::cut_before;
     std::size_t at = 0;
     bool for_ever = false;  ///< failures: from then on
     std::string error = "no space left on device";
@@ -154,6 +165,7 @@ class FakeHost final : public Host {
   private:
     void change(const std::string& what, const std::function<void()>& half, const std::function<void()>& whole);
     [[nodiscard]] bool fails(Accident::Kind kind, std::size_t number) const;
+    [[nodiscard]] Answer give_up(unsigned seconds);
 
     int tenths_ = 0;  ///< of a second
 };

@@ -110,6 +110,11 @@ TEST_P(ControlPlaneReplacement, TriesAgainAfterAFaultAtEveryStep) {
     fail_everywhere("cases");
 }
 
+TEST_P(ControlPlaneReplacement, BeginsAgainWhenKubeadmHasHungAtAnyOfItsPhases) {
+    patience = 9000;
+    hang_everywhere("cases", "kubeadm", 1500);
+}
+
 TEST_P(ControlPlaneReplacement, BeginsAnewIfAPowerCutHasEmptiedWhatKubeadmWrote) {
     for (const std::string path : {"/etc/kubernetes/kubelet.conf", "/var/lib/kubelet/config.yaml"}) {
         begin_anew();

@@ -120,14 +120,13 @@ Profile seven_machines() {
     return profile;
 }
 
-Cluster::Cluster(Profile profile, const fs::path& folder, fs::path programs)
-    : lab_(std::move(profile), folder),
+Cluster::Cluster(Profile profile, const fs::path& folder, fs::path programs, std::int64_t age)
+    : lab_(std::move(profile), folder, age),
       programs_(std::move(programs)),
       gateway_(to_string(lab_.profile().network.gateway)) {}
 
-void Cluster::new_card(const std::string& node) {
-    lab::Machine& machine = lab_.new_card(node);
-    const Role role = lab_.profile().find(node)->role;
+void Cluster::install(lab::Machine& machine) {
+    const Role role = lab_.profile().find(machine.name())->role;
     if (role == Role::control_plane || role == Role::worker) install_kubernetes(machine, programs_);
     if (role == Role::load_balancer) {
         // This machine's kernel need not have IPVS, which is not used.
@@ -189,6 +188,18 @@ std::vector<Member> Cluster::members(const std::string& master) const {
         found.push_back({member.value("ID", ""), member.value("name", ""), member.value("isLearner", false)});
     }
     return found;
+}
+
+std::vector<std::string> Cluster::known_members(const std::string& master) const {
+    const std::string pki = "/etc/kubernetes/pki/etcd/";
+    const Result result = machine(master).run({"curl", "--silent", "--http1.1", "--max-time", "5", "--cacert",
+                                               pki + "ca.crt", "--cert", pki + "peer.crt", "--key", pki + "peer.key",
+                                               "https://" + lab_.address(master) + ":2380/members"});
+    std::vector<std::string> names;
+    const Json json = Json::parse(result.output, nullptr, false);
+    if (!json.is_array()) return names;
+    for (const Json& member : json) names.push_back(member.value("name", ""));
+    return names;
 }
 
 std::string Cluster::cluster_id(const std::string& master) const {

@@ -36,11 +36,14 @@ struct Member {
 /// the kubeadm, kubectl and control plane of a folder. The kubelet and its container runtime are stand-ins.
 class Cluster {
   public:
-    /// `folder` is below lab::workshop(); `programs` has Kubernetes' programs, real or scripted.
-    Cluster(Profile profile, const fs::path& folder, fs::path programs);
+    /// `folder` is below lab::workshop(); `programs` has Kubernetes' programs, real or scripted. The keys were made
+    /// `age` seconds ago.
+    Cluster(Profile profile, const fs::path& folder, fs::path programs, std::int64_t age = 0);
 
     /// As lab::Cluster::new_card: the node's next card, the power off.
-    void new_card(const std::string& node);
+    void new_card(const std::string& node) { install(lab_.new_card(node)); }
+    /// As lab::Cluster::replacement_card.
+    void replacement_card(const std::string& node) { install(lab_.replacement_card(node)); }
     /// Power, network, units and daemon.
     void boot(const std::string& node);
     void boot_without_daemon(const std::string& node);
@@ -53,6 +56,9 @@ class Cluster {
     [[nodiscard]] std::vector<std::string> ready_nodes(const std::string& master) const;
     /// What the etcd of a control plane says of its members; empty if it does not answer.
     [[nodiscard]] std::vector<Member> members(const std::string& master) const;
+    /// The names of the members that its etcd knows itself, whatever became of the others: without a majority too. One
+    /// that has not begun has no name. Empty if it does not answer.
+    [[nodiscard]] std::vector<std::string> known_members(const std::string& master) const;
     /// etcd's own id of the cluster; empty if it does not answer.
     [[nodiscard]] std::string cluster_id(const std::string& master) const;
     /// Waits until all of these have joined, tells of each when it has, and gives those that have not.
@@ -69,6 +75,7 @@ class Cluster {
   private:
     [[nodiscard]] nlohmann::json asked_etcd(const std::string& master, const std::string& path) const;
     void give_route(const std::string& node);
+    void install(lab::Machine& machine);
 
     lab::Cluster lab_;
     fs::path programs_;

@@ -25,7 +25,7 @@ class Lab : public ::testing::Test {
 Result enter(Cluster& cluster, const std::string& node, const std::string& verb) {
     cluster.new_card(node);
     cluster.boot_without_daemon(node);
-    put_keys(cluster, node, Introduction::bootstrapper);
+    put_keys(cluster, node);
     const double started = lab::steady_seconds();
     Result result = run_kubeadm(cluster, node, verb);
     measure("by_hand_" + verb, lab::steady_seconds() - started);

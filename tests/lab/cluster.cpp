@@ -22,6 +22,8 @@ constexpr Architecture here = Architecture::arm64;
 constexpr Architecture here = Architecture::amd64;
 #endif
 
+constexpr std::int64_t a_month = 30 * 86400;
+
 /// Units of a role's own that run in the lab, in the order in which an image starts them.
 constexpr const char* units[] = {"nftables",   "etcd",           "haproxy", "keepalived",
                                  "conntrackd", "makina-dnsmasq", "kubelet"};
@@ -39,11 +41,12 @@ void install_other_etcd(const Machine& machine) {
 
 }  // namespace
 
-Cluster::Cluster(Profile profile, const fs::path& folder) : profile_(std::move(profile)), folder_(folder) {
+Cluster::Cluster(Profile profile, const fs::path& folder, std::int64_t age)
+    : profile_(std::move(profile)), folder_(folder) {
     static_cast<void>(workshop());
     fs::create_directories(folder_);
     fs::permissions(folder_, fs::perms::owner_all);
-    Keys::create(keys_folder(), profile_.name, "", std::time(nullptr));
+    Keys::create(keys_folder(), profile_.name, "", std::time(nullptr) - age);
     keys_.emplace(keys_folder(), profile_.name, "");
 }
 
@@ -77,6 +80,12 @@ Machine& Cluster::new_card(const std::string& name, const std::string& keep) {
     return *machine;
 }
 
+Machine& Cluster::replacement_card(const std::string& name) {
+    keys_->note_formed(to_string(node(name).role), std::time(nullptr));
+    keys_->revoke(name, "");
+    return new_card(name);
+}
+
 Machine& Cluster::put_in(const std::string& name, const std::string& kept) {
     auto& machine = machines_[name];
     machine.reset();
@@ -103,7 +112,8 @@ void Cluster::write_card(const Machine& machine, const std::string& name) {
     recipient.header.board = "generic";
     const bool restores = !snapshot_.empty() && node(name).role == Role::etcd;
     if (restores) recipient.snapshot = sha256(snapshot_);
-    const Issued issued = keys_->issue(recipient, true, std::time(nullptr), 86400 * 30, name + ".img");
+    const Issued issued =
+        keys_->issue(recipient, true, std::time(nullptr) - cards_age_, cards_age_ + a_month, name + ".img");
     ImagePlan plan = plans::plan_of(profile_, name);
     if (restores) carry_snapshot(plan, {snapshot_, recipient.snapshot});
     machine.install(plan.files);

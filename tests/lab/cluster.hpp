@@ -15,8 +15,8 @@ namespace makina::lab {
 /// keys of the cluster's own, and on each the compiled daemon runs.
 class Cluster {
   public:
-    /// Nodes get this machine's architecture. `folder` is below workshop().
-    Cluster(Profile profile, const fs::path& folder);
+    /// Nodes get this machine's architecture. `folder` is below workshop(). The keys were made `age` seconds ago.
+    Cluster(Profile profile, const fs::path& folder, std::int64_t age = 0);
     Cluster(const Cluster&) = delete;
     Cluster& operator=(const Cluster&) = delete;
     ~Cluster();
@@ -24,6 +24,11 @@ class Cluster {
     /// Writes a new card for a node, as `makina-image build` does it, with the next epoch, and puts it in; the power is
     /// off. The node's earlier card is thrown away, or kept if `keep` is given: under that name.
     Machine& new_card(const std::string& node, const std::string& keep = {});
+    /// The card that takes a dead node's place, as `makina-image replace` writes it: from now on cards of its role only
+    /// join, and the node's earlier one is revoked.
+    Machine& replacement_card(const std::string& node);
+    /// Cards that are written from now on were written so many seconds ago, and are good for a month more.
+    void let_cards_lie(std::int64_t seconds) { cards_age_ = seconds; }
     /// Cards that are written from now on begin a cluster with this snapshot, as `makina-image build --restore` writes
     /// them; an empty one: they are ordinary ones again.
     void begin_from(const std::string& snapshot);
@@ -73,6 +78,7 @@ class Cluster {
     Profile profile_;
     fs::path folder_;
     std::string snapshot_;
+    std::int64_t cards_age_ = 0;
     std::optional<Keys> keys_;
     Switch lan_;
     std::map<std::string, std::unique_ptr<Machine>> machines_;
