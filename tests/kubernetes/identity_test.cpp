@@ -17,7 +17,6 @@ namespace {
 using figures::count;
 using Json = nlohmann::json;
 
-using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 constexpr std::int64_t a_day = 86400;
@@ -107,7 +106,7 @@ class WorkersCard : public ::testing::Test {
 
     /// The files of a certificate on the machine from which everything is asked.
     static Identity identity(const std::string& name, const std::string& certificate, const std::string& key) {
-        const Identity made = {"/run/" + name + ".crt", "/run/" + name + ".key"};
+        Identity made = {"/run/" + name + ".crt", "/run/" + name + ".key"};
         put(asking().file(made.certificate), certificate, 0644);
         put(asking().file(made.key), key, 0600);
         return made;
