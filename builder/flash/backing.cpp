@@ -28,7 +28,8 @@ std::string number_of(std::uint64_t device) {
 
 /// The kernel tells a device number in 32 bits: 12 of the major one amid 20 of the minor one (linux/kdev_t.h).
 std::uint64_t device_of(std::uint64_t told) {
-    return makedev((told & 0xfff00) >> 8, (told & 0xff) | ((told >> 12) & 0xfff00));
+    const auto bits = static_cast<unsigned>(told);
+    return makedev((bits & 0xfff00) >> 8, (bits & 0xff) | ((bits >> 12) & 0xfff00));
 }
 
 /// True if the device itself told.
