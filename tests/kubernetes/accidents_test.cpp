@@ -87,27 +87,36 @@ TEST_P(Accidents, EndWell) {
     }
 }
 
+/// The node that is replaced; none in the short form.
+std::vector<std::string> with_kills() {
+    return figures::long_form() ? std::vector<std::string>{"master-1"} : std::vector<std::string>{};
+}
+
+class DaemonAlone : public ::testing::TestWithParam<std::string> {};
+
 /// All of them in one replacement, the machine and what kubelet has started on it go on.
-TEST(DaemonAlone, GoesOnWithAReplacementHoweverOftenItIsKilled) {
+TEST_P(DaemonAlone, GoesOnWithAReplacementHoweverOftenItIsKilled) {
     if (const std::string reason = why_not(); !reason.empty()) GTEST_SKIP() << reason;
-    if (!figures::long_form()) return;
+    const std::string& node = GetParam();
     // How far the last ones find it is left to chance: a join that was cut off late is not begun again.
     const std::vector<Moment> moments = {{the_death, 0, 10}, {the_removal, 0, 1}, {kubeadm, 0, 4}, {kubeadm, 4, 8},
                                          {"", 8, 14},        {"", 8, 14},         {"", 8, 14}};
     Round round(control_planes_alone(), 300);
     round.form();
-    round.replace("master-1", [&] {
+    round.replace(node, [&] {
         for (const Moment& moment : moments) {
-            round.wait_until_it_waits("master-1", moment.waiting_for);
+            round.wait_until_it_waits(node, moment.waiting_for);
             round.pass(round.chance(moment.from, moment.to));
-            if (round.has_joined("master-1")) return;
-            round.kill_daemon("master-1");
+            if (round.has_joined(node)) return;
+            round.kill_daemon(node);
             figures::count("daemon_kills");
             if (::testing::Test::HasFailure()) return;
         }
     });
 }
 
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(DaemonAlone);
+INSTANTIATE_TEST_SUITE_P(Kills, DaemonAlone, ::testing::ValuesIn(with_kills()));
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Accidents);
 INSTANTIATE_TEST_SUITE_P(Kinds, Accidents, ::testing::ValuesIn(accidents()),
                          [](const auto& each) { return std::string(each.param.name); });
