@@ -22,10 +22,6 @@ std::string first_line(const fs::path& file) {
     return line;
 }
 
-std::string number_of(std::uint64_t device) {
-    return std::to_string(major(device)) + ":" + std::to_string(minor(device));
-}
-
 /// The kernel tells a device number in 32 bits: 12 of the major one amid 20 of the minor one (linux/kdev_t.h).
 std::uint64_t device_of(std::uint64_t told) {
     const auto bits = static_cast<unsigned>(told);
@@ -37,11 +33,11 @@ bool ask(const std::string& name, const fs::path& root, Backing& backing) {
     const Descriptor device(open((root / "dev" / name).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
     struct stat status {};
     if (!device || fstat(device.get(), &status) != 0 || !S_ISBLK(status.st_mode)) return false;
-    if (number_of(status.st_rdev) != first_line(root / "sys/block" / name / "dev")) return false;
+    if (device_number(status.st_rdev) != first_line(root / "sys/block" / name / "dev")) return false;
     loop_info64 info{};
     if (ioctl(device.get(), LOOP_GET_STATUS64, &info) != 0) return false;
     if (info.lo_rdevice != 0) {
-        backing.device = number_of(device_of(info.lo_rdevice));
+        backing.device = device_number(device_of(info.lo_rdevice));
     } else {
         backing.file = FileId{device_of(info.lo_device), info.lo_inode};
     }
@@ -71,6 +67,21 @@ std::optional<FileId> file_id(const fs::path& path) {
     return FileId{status.st_dev, status.st_ino};
 }
 
+std::string device_number(std::uint64_t device) {
+    return std::to_string(major(device)) + ":" + std::to_string(minor(device));
+}
+
+std::vector<fs::path> swap_areas(const fs::path& root) {
+    std::vector<fs::path> areas;
+    std::ifstream swaps(root / "proc/swaps");
+    for (std::string line; std::getline(swaps, line);) {
+        // The first line is a heading.
+        fs::path path = unescaped(line.substr(0, line.find_first_of(" \t")));
+        if (path.is_absolute()) areas.push_back(std::move(path));
+    }
+    return areas;
+}
+
 std::optional<Backing> backing_of(const std::string& name, const fs::path& root) {
     Backing backing;
     backing.path = first_line(root / "sys/block" / name / "loop/backing_file");
@@ -79,7 +90,7 @@ std::optional<Backing> backing_of(const std::string& name, const fs::path& root)
     struct stat status {};
     const fs::path path = root / fs::path(backing.path).relative_path();
     if (stat(path.c_str(), &status) != 0) return backing;
-    if (S_ISBLK(status.st_mode)) backing.device = number_of(status.st_rdev);
+    if (S_ISBLK(status.st_mode)) backing.device = device_number(status.st_rdev);
     if (S_ISREG(status.st_mode)) backing.file = FileId{status.st_dev, status.st_ino};
     return backing;
 }
@@ -93,11 +104,8 @@ std::vector<std::string> uses_of(const FileId& file, const std::string& except, 
         if (const auto backing = backing_of(name, root); backing && backing->file == file)
             uses.push_back("is shown by /dev/" + name + " (losetup -d ends that)");
     }
-    std::ifstream swaps(root / "proc/swaps");
-    for (std::string line; std::getline(swaps, line);) {
-        const fs::path path = unescaped(line.substr(0, line.find_first_of(" \t")));
-        if (path.is_absolute() && file_id(root / path.relative_path()) == file)
-            uses.emplace_back("is swapped to (swapoff ends that)");
+    for (const fs::path& area : swap_areas(root)) {
+        if (file_id(root / area.relative_path()) == file) uses.emplace_back("is swapped to (swapoff ends that)");
     }
     return uses;
 }

@@ -20,6 +20,12 @@ struct FileId {
 /// Links are followed; none if it does not exist.
 [[nodiscard]] std::optional<FileId> file_id(const std::filesystem::path& path);
 
+/// As sysfs spells a device number of stat(2): "8:16".
+[[nodiscard]] std::string device_number(std::uint64_t device);
+
+/// What is swapped to: devices and files. `root` is another / in tests.
+[[nodiscard]] std::vector<std::filesystem::path> swap_areas(const std::filesystem::path& root = "/");
+
 /// What a loop device shows (losetup(8)).
 struct Backing {
     std::string path;            ///< as the kernel spells it; a file that was removed has another one than it had

@@ -217,10 +217,10 @@ class Reader {
         }
     }
     void read_others() {
-        std::ifstream swaps(root_ / "proc/swaps");
-        for (std::string line; std::getline(swaps, line);) {
-            const std::string name = last_part(line.substr(0, line.find_first_of(" \t")));
-            if (line.rfind("/dev/", 0) == 0 && names_.count(name) != 0) facts_.uses.push_back(name + " is swapped to");
+        for (const fs::path& area : swap_areas(root_)) {
+            const std::string name = last_part(area.string());
+            if (area.string().rfind("/dev/", 0) == 0 && names_.count(name) != 0)
+                facts_.uses.push_back(name + " is swapped to");
         }
         for (const fs::path& device : entries(root_ / "sys/block")) {
             const auto backing = backing_of(device.filename(), root_);
@@ -274,7 +274,7 @@ std::vector<DeviceFacts> list_devices(const fs::path& root) {
 std::optional<std::string> device_number(const fs::path& path) {
     struct stat status {};
     if (stat(path.c_str(), &status) != 0 || !S_ISBLK(status.st_mode)) return std::nullopt;
-    return std::to_string(major(status.st_rdev)) + ":" + std::to_string(minor(status.st_rdev));
+    return device_number(status.st_rdev);
 }
 
 std::shared_ptr<Medium> open_card(const DeviceFacts& chosen, std::uint64_t image_size, bool allow_large,
@@ -292,7 +292,7 @@ std::shared_ptr<Medium> open_card(const DeviceFacts& chosen, std::uint64_t image
     struct stat status {};
     if (fstat(device.get(), &status) != 0) throw_system("looking at " + path);
     if (!S_ISBLK(status.st_mode)) throw Error(path + " is no block device any more");
-    const std::string number = std::to_string(major(status.st_rdev)) + ":" + std::to_string(minor(status.st_rdev));
+    const std::string number = device_number(status.st_rdev);
     const DeviceFacts facts = read_device(number);
     if (const auto reason = refusal(facts, image_size, allow_large)) throw Error(*reason);
     if (const auto reason = overlap(path, facts.backing ? facts.backing->file : std::nullopt, sources))
