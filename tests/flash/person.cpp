@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cstdio>
 
 #include "firstboot/bundle/handle.hpp"
 
@@ -26,6 +27,8 @@ std::pair<std::string, int> on_a_terminal(const std::function<int()>& child, con
                                           unsigned short columns) {
     int terminal = -1;
     const winsize size{24, columns, 0, 0};
+    // What is still unsaid would be the child's to say, too.
+    std::fflush(stdout);
     const pid_t pid = forkpty(&terminal, nullptr, nullptr, &size);
     if (pid == 0) _exit(child());
     const Descriptor owned(terminal);
